@@ -1,0 +1,1 @@
+//! Intents: what a message means. Pure: no clock, no files, no network, no environment.

@@ -1,0 +1,8 @@
+//! Kefu: customer service with an understanding of its own.
+//!
+//! Read top-down: the domain first (`intent`), then the ports it stands on (`encoder`, `index`).
+//! Imports run one way; `tests/tidy.rs` holds the rules.
+
+pub mod encoder;
+pub mod index;
+pub mod intent;
