@@ -6,3 +6,5 @@
 pub mod encoder;
 pub mod index;
 pub mod intent;
+pub mod knowledge;
+pub mod understand;

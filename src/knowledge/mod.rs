@@ -1,0 +1,206 @@
+//! The knowledge base on disk: `intents/*.yaml` in, a checked [`KnowledgeBase`] out.
+//!
+//! Called by the commands and the server. What an intent means is decided in `crate::intent`; here
+//! is only how it is written down, and what to say when it is written wrongly.
+
+mod check;
+mod format;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::intent::knowledge::KnowledgeBase;
+pub use format::json_schema;
+
+/// Something wrong with a file of the knowledge base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Stable code; `docs/knowledge-base.md` lists them.
+    pub code: &'static str,
+    /// The file as it was found.
+    pub file: PathBuf,
+    /// From 1.
+    pub line: u64,
+    /// From 1, in characters.
+    pub column: u64,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { code, file, line, column, message } = self;
+        write!(f, "{}:{line}:{column}: {code}: {message}", file.display())
+    }
+}
+
+/// Why there is no knowledge base.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The folder or a file cannot be read.
+    #[error("cannot read {}: {source}; name the folder that holds the intent files with --intents", path.display())]
+    Read {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No file to read.
+    #[error("no *.yaml file in {}; put one there, intents/README.md shows how", .0.display())]
+    Empty(PathBuf),
+    /// Files that say something wrong, all of it.
+    #[error("{}", lines(.0))]
+    Findings(Vec<Finding>),
+}
+
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads all `*.yaml` and `*.yml` files of a folder, by ascending name.
+///
+/// # Errors
+/// [`LoadError`] with every finding of every file, not only the first file's.
+pub fn load(folder: &Path) -> Result<KnowledgeBase, LoadError> {
+    let mut sources = Vec::new();
+    for path in files(folder)? {
+        let text = std::fs::read(&path)
+            .and_then(|bytes| {
+                String::from_utf8(bytes).map_err(|error| {
+                    let at = error.utf8_error().valid_up_to();
+                    std::io::Error::other(format!("byte {at} is not UTF-8; save it as UTF-8"))
+                })
+            })
+            .map_err(|source| LoadError::Read { path: path.clone(), source })?;
+        sources.push((path, text));
+    }
+    parse(&sources).map_err(LoadError::Findings)
+}
+
+/// Parses and checks `(path, text)` pairs as one knowledge base. Examples carry the file name.
+///
+/// # Errors
+/// All findings, by file and position.
+pub fn parse(sources: &[(PathBuf, String)]) -> Result<KnowledgeBase, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let mut entries = Vec::new();
+    for (path, text) in sources {
+        match format::read(path, text) {
+            Ok(file) => entries.extend(file.intents.into_iter().map(|entry| (path, entry))),
+            Err(finding) => findings.push(finding),
+        }
+    }
+    findings.extend(check::all(&entries));
+    if !findings.is_empty() {
+        findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        return Err(findings);
+    }
+    let intents = entries.into_iter().map(|(path, entry)| entry.into_intent(path)).collect();
+    Ok(KnowledgeBase { intents })
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let unreadable = |source| LoadError::Read { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let yaml = path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml");
+        if yaml && path.is_file() {
+            files.push(path);
+        }
+    }
+    if files.is_empty() {
+        return Err(LoadError::Empty(folder.to_owned()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intent::knowledge::{Action, Lang};
+
+    const GOOD: &str = r#"
+version: 1
+topic: delivery
+intents:
+  - id: delivery_delay
+    title: {zh: 快递延误, en: Delivery delay}
+    answers: {zh: [马上查], en: [On it]}
+    keywords:
+      - any: [催快递]
+    examples:
+      zh:
+        - 我的快递怎么还没到
+      en:
+        - "my parcel is late"
+    slots:
+      - {name: order_id, entity: order_number, required: true, prompt: {zh: 单号, en: number}}
+    confirm: {zh: "查 {order_id} 吗"}
+    action: {webhook: {url: "https://shop.example/x"}}
+"#;
+
+    fn one(text: &str) -> Result<KnowledgeBase, Vec<Finding>> {
+        parse(&[(PathBuf::from("intents/a.yaml"), text.to_owned())])
+    }
+
+    #[test]
+    fn reads_everything_with_its_lines() {
+        let knowledge = one(GOOD).unwrap();
+        let intent = &knowledge.intents[0];
+        assert_eq!(intent.id, "delivery_delay");
+        assert_eq!(intent.title[&Lang::En], "Delivery delay");
+        let lines: Vec<_> =
+            intent.examples.iter().map(|e| (e.lang, e.file.as_str(), e.line)).collect();
+        assert_eq!(lines, [(Lang::Zh, "a.yaml", 12), (Lang::En, "a.yaml", 14)]);
+        assert!(matches!(&intent.action, Action::Webhook(hook) if hook.url.ends_with("/x")));
+    }
+
+    /// Each row breaks the good file in one place.
+    #[test]
+    fn faults_are_found_at_their_place() {
+        for (name, from, to, expected) in [
+            ("unknown key", "    answers", "    answer", "intents/a.yaml:7:5: KB001"),
+            ("wrong type", "[马上查]", "马上查", "intents/a.yaml:7:19: KB001"),
+            ("unknown language", "{zh: 快递延误,", "{fr: x,", "intents/a.yaml:6:13: KB001"),
+            ("broken syntax", "[催快递]", "[催快递", "KB001"),
+            ("version", "version: 1", "version: 9", "intents/a.yaml:2:10: KB002"),
+            ("malformed id", "id: delivery_delay", "id: Delivery Delay", "intents/a.yaml:5:9: KB003"),
+            ("empty example", "\"my parcel is late\"", "\" \"", "intents/a.yaml:14:11: KB005"),
+            ("rule that cannot fire", "any: [催快递]", "not: [催快递]", "intents/a.yaml:9:9: KB006"),
+            ("unknown slot", "{order_id} 吗", "{order} 吗", "KB007"),
+            ("webhook address", "https://", "ftp://", "KB008"),
+            ("entity", "order_number", "ordernumber", "KB001"),
+        ] {
+            assert!(GOOD.contains(from), "{name}");
+            let findings = one(&GOOD.replacen(from, to, 1)).expect_err(name);
+            assert_eq!(findings.len(), 1, "{name}: {findings:?}");
+            let line = findings[0].to_string();
+            assert!(line.contains(expected), "{name}: {line}");
+            assert!(!line.contains('\n'), "{name}: {line}");
+        }
+    }
+
+    #[test]
+    fn all_files_are_reported_and_ids_are_unique_over_files() {
+        let twice = [
+            (PathBuf::from("a.yaml"), GOOD.to_owned()),
+            (PathBuf::from("b.yaml"), GOOD.to_owned()),
+            (PathBuf::from("c.yaml"), "version: [".to_owned()),
+        ];
+        let findings = parse(&twice).unwrap_err();
+        let codes: Vec<_> = findings.iter().map(|f| (f.file.to_str().unwrap(), f.code)).collect();
+        assert_eq!(codes, [("b.yaml", "KB004"), ("c.yaml", "KB001")]);
+        assert!(findings[0].message.contains("a.yaml:5"), "{}", findings[0].message);
+    }
+
+    #[test]
+    fn deep_and_huge_yaml_is_refused() {
+        for text in ["[".repeat(20_000), format!("a: &a [x]\n{}", "b: [*a,*a]\n".repeat(50_000))] {
+            assert_eq!(one(&text).unwrap_err()[0].code, "KB001");
+        }
+    }
+}
