@@ -7,4 +7,5 @@ pub mod encoder;
 pub mod index;
 pub mod intent;
 pub mod knowledge;
+pub mod training;
 pub mod understand;

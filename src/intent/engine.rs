@@ -1,0 +1,241 @@
+//! The two tiers as pure steps; whoever calls them encodes in between.
+//!
+//! [`Engine::first_tier`] settles what keywords settle; for the rest the caller embeds the
+//! normalised text and asks [`Engine::second_tier`]. [`Engine::answer`] puts a verdict into words.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::answer::{
+    Alternative, Answer, Explanation, KeywordEvidence, NeighborEvidence, Status, TextSpan, Tier,
+};
+use super::classifier::Classifier;
+use super::keyword::{KeywordMatch, KeywordOutcome, KeywordTier};
+use super::knowledge::{Example, KnowledgeBase};
+use super::normalize::Normalized;
+use crate::index::{Neighbor, VectorIndex};
+
+/// How many neighbours vote and explain.
+pub const NEIGHBORS: usize = 10;
+
+/// A model, ready to answer.
+pub struct Engine {
+    knowledge: KnowledgeBase,
+    keywords: KeywordTier,
+    /// `(intent, position among its examples)` of each vector in the index.
+    examples: Vec<(u32, u32)>,
+    index: Arc<dyn VectorIndex>,
+    classifier: Classifier,
+}
+
+/// What the engine decided, in numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Matched, ambiguous or out of scope.
+    pub status: Status,
+    /// Who decided.
+    pub tier: Tier,
+    /// All intents with their probabilities, most probable first.
+    pub ranking: Vec<(u32, f32)>,
+    /// Keyword rules that fired.
+    pub keywords: Vec<KeywordMatch>,
+    /// The nearest examples.
+    pub neighbors: Vec<Neighbor>,
+}
+
+impl Verdict {
+    fn nothing() -> Self {
+        Self {
+            status: Status::OutOfScope,
+            tier: Tier::None,
+            ranking: Vec::new(),
+            keywords: Vec::new(),
+            neighbors: Vec::new(),
+        }
+    }
+
+    /// Probability of the first intent of the ranking; 0 without one.
+    pub fn confidence(&self) -> f32 {
+        self.ranking.first().map_or(0.0, |top| top.1)
+    }
+}
+
+/// What tier 1 leaves to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FirstTier {
+    /// Decided.
+    Settled(Verdict),
+    /// Embed the text and ask tier 2, with these matches as evidence.
+    Open(Vec<KeywordMatch>),
+}
+
+impl Engine {
+    /// Puts a model together. `index` holds the vectors of all examples in the order of
+    /// [`KnowledgeBase::examples`].
+    ///
+    /// # Errors
+    /// [`EngineError`] when the parts do not fit together.
+    pub fn new(
+        knowledge: KnowledgeBase,
+        index: Arc<dyn VectorIndex>,
+        classifier: Classifier,
+    ) -> Result<Self, EngineError> {
+        let examples: Vec<(u32, u32)> = knowledge
+            .intents
+            .iter()
+            .enumerate()
+            .flat_map(|(intent, known)| {
+                (0..known.examples.len()).map(move |at| (intent as u32, at as u32))
+            })
+            .collect();
+        if examples.len() != index.len() {
+            return Err(EngineError::Vectors { examples: examples.len(), vectors: index.len() });
+        }
+        if classifier.intents() != knowledge.intents.len() {
+            let (model, knowledge) = (classifier.intents(), knowledge.intents.len());
+            return Err(EngineError::Intents { model, knowledge });
+        }
+        let keywords = KeywordTier::new(&knowledge)?;
+        Ok(Self { knowledge, keywords, examples, index, classifier })
+    }
+
+    /// What it was trained on.
+    pub fn knowledge(&self) -> &KnowledgeBase {
+        &self.knowledge
+    }
+
+    /// The trained part of tier 2.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    /// The examples' vectors.
+    pub fn index(&self) -> &dyn VectorIndex {
+        &*self.index
+    }
+
+    /// Tier 1: settles empty texts and strong keywords.
+    pub fn first_tier(&self, text: &Normalized) -> FirstTier {
+        if text.text().is_empty() {
+            return FirstTier::Settled(Verdict::nothing());
+        }
+        match self.keywords.evaluate(text.text()) {
+            KeywordOutcome::Miss => FirstTier::Open(Vec::new()),
+            KeywordOutcome::Evidence(found) => FirstTier::Open(found),
+            KeywordOutcome::Answer(found) => FirstTier::Settled(Verdict {
+                status: Status::Matched,
+                tier: Tier::Keyword,
+                ranking: vec![(found.intent, self.classifier.keyword_precision())],
+                keywords: vec![found],
+                neighbors: Vec::new(),
+            }),
+        }
+    }
+
+    /// Tier 2: decides by the unit-norm `embedding` of the text, with tier 1's evidence.
+    pub fn second_tier(
+        &self,
+        text: &Normalized,
+        evidence: Vec<KeywordMatch>,
+        embedding: &[f32],
+    ) -> Verdict {
+        let neighbors = self.index.search(embedding, NEIGHBORS);
+        let votes: Vec<(u32, f32)> = neighbors
+            .iter()
+            .map(|neighbor| (self.examples[neighbor.id as usize].0, neighbor.similarity))
+            .collect();
+        let hinted: Vec<u32> = evidence.iter().map(|found| found.intent).collect();
+        let (status, ranking) = self.classifier.decide(text.text(), embedding, &votes, &hinted);
+        Verdict { status, tier: Tier::Semantic, ranking, keywords: evidence, neighbors }
+    }
+
+    /// A verdict in words: names for numbers, at most `top_k` alternatives, and the explanation
+    /// without its times when `explain` is set. `original` is the text before normalisation.
+    pub fn answer(
+        &self,
+        original: &str,
+        text: &Normalized,
+        verdict: &Verdict,
+        top_k: usize,
+        explain: bool,
+    ) -> Answer {
+        let name = |intent: u32| self.knowledge.intents[intent as usize].id.clone();
+        let top = verdict.ranking.first();
+        Answer {
+            status: verdict.status,
+            intent: top.filter(|_| verdict.status == Status::Matched).map(|top| name(top.0)),
+            confidence: verdict.confidence(),
+            tier: verdict.tier,
+            alternatives: verdict
+                .ranking
+                .iter()
+                .take(top_k)
+                .map(|&(intent, confidence)| Alternative { intent: name(intent), confidence })
+                .collect(),
+            explanation: explain.then(|| self.explain(original, text, verdict)),
+        }
+    }
+
+    fn explain(&self, original: &str, text: &Normalized, verdict: &Verdict) -> Explanation {
+        let keywords = verdict.keywords.iter().map(|found| KeywordEvidence {
+            intent: self.knowledge.intents[found.intent as usize].id.clone(),
+            strong: found.strong,
+            spans: found.spans.iter().map(|span| text_span(original, text, span)).collect(),
+        });
+        let neighbors = verdict.neighbors.iter().map(|neighbor| {
+            let (intent, example) = self.example(neighbor.id);
+            NeighborEvidence {
+                intent: intent.to_owned(),
+                text: example.text.clone(),
+                file: example.file.clone(),
+                line: example.line,
+                similarity: neighbor.similarity,
+            }
+        });
+        Explanation {
+            normalized: text.text().to_owned(),
+            keywords: keywords.collect(),
+            neighbors: neighbors.collect(),
+            thresholds: (verdict.tier == Tier::Semantic).then(|| self.classifier.thresholds()),
+            steps: Default::default(),
+        }
+    }
+
+    fn example(&self, vector: u32) -> (&str, &Example) {
+        let (intent, at) = self.examples[vector as usize];
+        let intent = &self.knowledge.intents[intent as usize];
+        (&intent.id, &intent.examples[at as usize])
+    }
+}
+
+/// A span of the normalised text as characters of the original.
+fn text_span(original: &str, text: &Normalized, span: &Range<usize>) -> TextSpan {
+    let bytes = text.original_span(span.clone());
+    let start = original[..bytes.start].chars().count();
+    let part = &original[bytes];
+    TextSpan { start, end: start + part.chars().count(), text: part.to_owned() }
+}
+
+/// The parts of a model do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Not one vector an example.
+    #[error("{examples} examples but {vectors} vectors; build the model anew")]
+    Vectors {
+        /// In the knowledge base.
+        examples: usize,
+        /// In the index.
+        vectors: usize,
+    },
+    /// The classifier knows other intents.
+    #[error("a classifier for {model} intents but {knowledge} intents; build the model anew")]
+    Intents {
+        /// In the classifier.
+        model: usize,
+        /// In the knowledge base.
+        knowledge: usize,
+    },
+    /// The keywords cannot be compiled.
+    #[error("the keywords cannot be compiled: {0}")]
+    Keywords(#[from] aho_corasick::BuildError),
+}

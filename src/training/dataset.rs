@@ -1,0 +1,187 @@
+//! Labelled sentences from JSON Lines files: the layout that `train-intents eval` reads.
+//!
+//! A folder holds `train.jsonl`, `test.jsonl` and, where there are some, `valid.jsonl` and
+//! `oos.jsonl` (out-of-scope sentences; their `split` says what they may be used for).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::intent::knowledge::Lang;
+
+/// One labelled sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// As written.
+    pub text: String,
+    /// The label.
+    pub intent: String,
+    /// Said by the file, else told by the script.
+    pub lang: Lang,
+    /// Line in its file, from 1.
+    pub line: u32,
+}
+
+/// A data set folder.
+#[derive(Debug, Clone, Default)]
+pub struct Dataset {
+    /// To fit on.
+    pub train: Vec<Row>,
+    /// To fit thresholds on; empty when the folder has none.
+    pub valid: Vec<Row>,
+    /// To report on, once.
+    pub test: Vec<Row>,
+    /// Out of scope, to fit thresholds on (splits `train` and `valid`).
+    pub oos_valid: Vec<Row>,
+    /// Out of scope, to report on (split `test`).
+    pub oos_test: Vec<Row>,
+}
+
+/// Why a data set cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line is not what it should be.
+    #[error("{}:{line}:{column}: {reason}", path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1, in bytes.
+        column: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file without rows.
+    #[error("{} has no rows; it needs lines like {{\"text\": \"…\", \"intent\": \"…\"}}", .0.display())]
+    Empty(PathBuf),
+}
+
+#[derive(Deserialize)]
+struct Line {
+    text: String,
+    intent: String,
+    #[serde(default)]
+    split: Option<String>,
+    #[serde(default)]
+    lang: Option<Lang>,
+}
+
+impl Dataset {
+    /// Reads a folder; `train` names another training file, for few-shot samples (a path, else a
+    /// name within the folder).
+    ///
+    /// # Errors
+    /// [`DatasetError`] with the file and the line.
+    pub fn read(folder: &Path, train: Option<&Path>) -> Result<Self, DatasetError> {
+        let train_file = match train {
+            Some(file) if file.exists() => file.to_owned(),
+            Some(file) => folder.join(file),
+            None => folder.join("train.jsonl"),
+        };
+        let optional = |name: &str| {
+            let path = folder.join(name);
+            if path.exists() { lines(&path) } else { Ok(Vec::new()) }
+        };
+        let mut dataset = Dataset {
+            train: rows(&train_file)?,
+            valid: optional("valid.jsonl")?.into_iter().map(|(row, _)| row).collect(),
+            test: rows(&folder.join("test.jsonl"))?,
+            ..Dataset::default()
+        };
+        for (row, split) in optional("oos.jsonl")? {
+            match split.as_deref() {
+                Some("train" | "valid") => dataset.oos_valid.push(row),
+                _ => dataset.oos_test.push(row),
+            }
+        }
+        Ok(dataset)
+    }
+}
+
+/// Reads one file of rows.
+///
+/// # Errors
+/// [`DatasetError`], also for a file without rows.
+pub fn rows(path: &Path) -> Result<Vec<Row>, DatasetError> {
+    let rows: Vec<Row> = lines(path)?.into_iter().map(|(row, _)| row).collect();
+    if rows.is_empty() { Err(DatasetError::Empty(path.to_owned())) } else { Ok(rows) }
+}
+
+fn lines(path: &Path) -> Result<Vec<(Row, Option<String>)>, DatasetError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let mut rows = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let refused = |column: usize, reason: String| DatasetError::Line {
+            path: path.to_owned(),
+            line: number + 1,
+            column,
+            reason,
+        };
+        let parsed: Line = serde_json::from_str(line)
+            .map_err(|error| refused(error.column(), format!("not a row: {error}")))?;
+        if parsed.intent.trim().is_empty() {
+            return Err(refused(1, "the intent is empty; name it or drop the line".to_owned()));
+        }
+        let lang = parsed.lang.unwrap_or_else(|| Lang::of(&parsed.text));
+        let line = u32::try_from(number + 1).unwrap_or(u32::MAX);
+        rows.push((Row { text: parsed.text, intent: parsed.intent, lang, line }, parsed.split));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn splits_go_where_they_may_be_used() {
+        let folder = folder(&[
+            ("train.jsonl", "{\"text\":\"你好\",\"intent\":\"hi\"}\n\n"),
+            ("test.jsonl", "{\"text\":\"hey\",\"intent\":\"hi\",\"extra\":1}\n"),
+            (
+                "oos.jsonl",
+                "{\"text\":\"a\",\"intent\":\"oos\",\"split\":\"train\"}\n{\"text\":\"b\",\"intent\":\"oos\",\"split\":\"test\"}\n",
+            ),
+        ]);
+        let data = Dataset::read(folder.path(), None).unwrap();
+        assert_eq!((data.train[0].lang, data.test[0].lang), (Lang::Zh, Lang::En));
+        assert_eq!((data.oos_valid.len(), data.oos_test.len()), (1, 1));
+        assert!(data.valid.is_empty());
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        for (name, text, expected) in [
+            ("not JSON", "{\"text\":\"a\",\"intent\":\"x\"}\nnope", "train.jsonl:2:"),
+            ("missing field", "{\"text\":\"a\"}", "missing field `intent`"),
+            ("empty intent", "{\"text\":\"a\",\"intent\":\" \"}", "the intent is empty"),
+            ("no rows", "\n", "has no rows"),
+        ] {
+            let folder = folder(&[("train.jsonl", text), ("test.jsonl", text)]);
+            let error = Dataset::read(folder.path(), None).unwrap_err().to_string();
+            assert!(error.contains(expected), "{name}: {error}");
+        }
+    }
+}
