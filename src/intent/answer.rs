@@ -68,7 +68,9 @@ pub struct Explanation {
     pub keywords: Vec<KeywordEvidence>,
     /// The nearest examples, most similar first; empty when tier 1 decided.
     pub neighbors: Vec<NeighborEvidence>,
-    /// The thresholds that decided; null when tier 1 did.
+    /// Probability, 0 to 1, that the text is in scope; null unless tier 2 decided.
+    pub in_scope: Option<f32>,
+    /// The thresholds that decided; null unless tier 2 did.
     pub thresholds: Option<Thresholds>,
     /// Microseconds a step.
     pub steps: Steps,
@@ -111,13 +113,13 @@ pub struct NeighborEvidence {
     pub similarity: f32,
 }
 
-/// The limits that training fitted on held-out data.
+/// The limits that training fitted on held-out sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, serde::Deserialize, ToSchema)]
 pub struct Thresholds {
-    /// At or above this confidence the intent is `matched`.
+    /// A text whose probability of being in scope is below this is `out_of_scope`.
+    pub in_scope: f32,
+    /// An in-scope text whose confidence is at or above this is `matched`, else `ambiguous`.
     pub matched: f32,
-    /// Below `matched`, at or above this: `ambiguous`; below: `out_of_scope`.
-    pub ambiguous: f32,
 }
 
 /// Microseconds a step took; 0 for a step that was not taken.

@@ -16,7 +16,7 @@ use super::normalize::Normalized;
 use crate::index::{Neighbor, VectorIndex};
 
 /// How many neighbours vote and explain.
-pub const NEIGHBORS: usize = 10;
+pub const NEIGHBORS: usize = 20;
 
 /// A model, ready to answer.
 pub struct Engine {
@@ -35,6 +35,8 @@ pub struct Verdict {
     pub status: Status,
     /// Who decided.
     pub tier: Tier,
+    /// Probability of being in scope; none unless tier 2 decided.
+    pub in_scope: Option<f32>,
     /// All intents with their probabilities, most probable first.
     pub ranking: Vec<(u32, f32)>,
     /// Keyword rules that fired.
@@ -48,6 +50,7 @@ impl Verdict {
         Self {
             status: Status::OutOfScope,
             tier: Tier::None,
+            in_scope: None,
             ranking: Vec::new(),
             keywords: Vec::new(),
             neighbors: Vec::new(),
@@ -70,7 +73,7 @@ pub enum FirstTier {
 }
 
 impl Engine {
-    /// Puts a model together. `index` holds the vectors of all examples in the order of
+    /// Puts a model together. `index` holds the whitened vectors of all examples in the order of
     /// [`KnowledgeBase::examples`].
     ///
     /// # Errors
@@ -125,7 +128,8 @@ impl Engine {
             KeywordOutcome::Answer(found) => FirstTier::Settled(Verdict {
                 status: Status::Matched,
                 tier: Tier::Keyword,
-                ranking: vec![(found.intent, self.classifier.keyword_precision())],
+                in_scope: None,
+                ranking: vec![(found.intent, self.classifier.calibration().keyword_precision)],
                 keywords: vec![found],
                 neighbors: Vec::new(),
             }),
@@ -139,14 +143,22 @@ impl Engine {
         evidence: Vec<KeywordMatch>,
         embedding: &[f32],
     ) -> Verdict {
-        let neighbors = self.index.search(embedding, NEIGHBORS);
+        let whitened = self.classifier.heads().whitening.apply(embedding);
+        let neighbors = self.index.search(&whitened, NEIGHBORS);
         let votes: Vec<(u32, f32)> = neighbors
             .iter()
             .map(|neighbor| (self.examples[neighbor.id as usize].0, neighbor.similarity))
             .collect();
         let hinted: Vec<u32> = evidence.iter().map(|found| found.intent).collect();
-        let (status, ranking) = self.classifier.decide(text.text(), embedding, &votes, &hinted);
-        Verdict { status, tier: Tier::Semantic, ranking, keywords: evidence, neighbors }
+        let decision = self.classifier.decide(text.text(), &whitened, &votes, &hinted);
+        Verdict {
+            status: decision.status,
+            tier: Tier::Semantic,
+            in_scope: Some(decision.in_scope),
+            ranking: decision.ranking,
+            keywords: evidence,
+            neighbors,
+        }
     }
 
     /// A verdict in words: names for numbers, at most `top_k` alternatives, and the explanation
@@ -196,7 +208,8 @@ impl Engine {
             normalized: text.text().to_owned(),
             keywords: keywords.collect(),
             neighbors: neighbors.collect(),
-            thresholds: (verdict.tier == Tier::Semantic).then(|| self.classifier.thresholds()),
+            in_scope: verdict.in_scope,
+            thresholds: verdict.in_scope.map(|_| self.classifier.calibration().thresholds),
             steps: Default::default(),
         }
     }

@@ -1,7 +1,9 @@
 //! Training: from labelled sentences to an engine, and how good it is.
 //!
-//! Called by `train-intents` and by the server's first start. Everything here works on embeddings
-//! that are there already, except [`build`], which asks the encoder for them.
+//! Called by `train-intents` and by the server's first start.
 
 pub mod dataset;
+mod heads;
+mod lbfgs;
 pub mod metrics;
+mod softmax;

@@ -1,0 +1,124 @@
+//! The evidence of tier 2: three opinions about a text, and signals of whether it is in scope.
+//!
+//! Training runs exactly this code on held-out rows to fit what `super::classifier` does with it.
+
+use super::head::{LinearHead, log_softmax};
+use super::lexical::Vocabulary;
+use super::whitening::{Whitening, dot};
+
+/// Number of opinions: the dense head, the lexical head, the neighbours.
+pub const OPINIONS: usize = 3;
+
+/// Temperature of the neighbours' vote over whitened cosines.
+const VOTE_TEMPERATURE: f32 = 0.1;
+/// Share of the vote that is spread over all intents, so that no intent is impossible.
+const VOTE_SMOOTHING: f32 = 0.05;
+
+/// What is fitted to the examples, before anything is calibrated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heads {
+    /// Makes embeddings comparable.
+    pub whitening: Whitening,
+    /// Over whitened embeddings.
+    pub dense: LinearHead,
+    /// Lexical features.
+    pub vocabulary: Vocabulary,
+    /// Over lexical features.
+    pub lexical: LinearHead,
+}
+
+/// Opinions and signals about one text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// Log-probabilities over all intents, by opinion.
+    pub opinions: [Vec<f32>; OPINIONS],
+    /// Largest logit of the dense head.
+    pub dense_peak: f32,
+    /// Largest logit of the lexical head.
+    pub lexical_peak: f32,
+    /// Whitened cosine of the nearest example.
+    pub nearest: f32,
+    /// Share of the text that the vocabulary knows.
+    pub coverage: f32,
+}
+
+impl Heads {
+    /// Number of intents.
+    pub fn intents(&self) -> usize {
+        self.dense.classes()
+    }
+
+    /// Opinions about a normalised text with its `whitened` embedding; `votes` are the intents and
+    /// whitened cosines of its neighbours, most similar first.
+    pub fn evidence(&self, text: &str, whitened: &[f32], votes: &[(u32, f32)]) -> Evidence {
+        let mut dense = self.dense.dense_logits(whitened);
+        let mut lexical = self.lexical.sparse_logits(&self.vocabulary.vectorize(text));
+        let (dense_peak, lexical_peak) = (peak(&dense), peak(&lexical));
+        log_softmax(&mut dense);
+        log_softmax(&mut lexical);
+        Evidence {
+            opinions: [dense, lexical, vote(votes, self.intents())],
+            dense_peak,
+            lexical_peak,
+            nearest: votes.first().map_or(0.0, |nearest| nearest.1),
+            coverage: self.vocabulary.coverage(text),
+        }
+    }
+}
+
+/// Log-probabilities from the neighbours: a softmax over their cosines, summed by intent.
+fn vote(votes: &[(u32, f32)], intents: usize) -> Vec<f32> {
+    let floor = VOTE_SMOOTHING / intents as f32;
+    let mut shares = vec![floor; intents];
+    let nearest = votes.first().map_or(0.0, |nearest| nearest.1);
+    let weight = |similarity: f32| ((similarity - nearest) / VOTE_TEMPERATURE).exp();
+    let total: f32 = votes.iter().map(|vote| weight(vote.1)).sum();
+    for &(intent, similarity) in votes {
+        shares[intent as usize] += (1.0 - VOTE_SMOOTHING) * weight(similarity) / total;
+    }
+    // Without neighbours only the floor is there; the shares sum to one again after this.
+    let sum: f32 = shares.iter().sum();
+    shares.iter().map(|share| (share / sum).ln()).collect()
+}
+
+fn peak(logits: &[f32]) -> f32 {
+    logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+impl Evidence {
+    /// The weighted sum of the opinions, as log-probabilities (a log-linear pool).
+    pub fn fuse(&self, weights: &[f32; OPINIONS]) -> Vec<f32> {
+        let mut fused: Vec<f32> = (0..self.opinions[0].len())
+            .map(|intent| {
+                let parts: [f32; OPINIONS] =
+                    std::array::from_fn(|opinion| self.opinions[opinion][intent]);
+                dot(&parts, weights)
+            })
+            .collect();
+        log_softmax(&mut fused);
+        fused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn votes_are_probabilities_and_near_neighbours_count_more() {
+        for (name, votes, top) in [
+            ("none", vec![], None),
+            ("one", vec![(1, 0.5)], Some(1)),
+            ("near beats many", vec![(2, 0.9), (0, 0.5), (0, 0.5), (0, 0.5)], Some(2)),
+            ("many beat one as near", vec![(2, 0.9), (0, 0.89), (0, 0.89)], Some(0)),
+        ] {
+            let logs = vote(&votes, 3);
+            let total: f32 = logs.iter().map(|log| log.exp()).sum();
+            assert!((total - 1.0).abs() < 1e-5, "{name}");
+            if let Some(top) = top {
+                let best = (0..3).max_by(|&a, &b| logs[a].total_cmp(&logs[b])).unwrap();
+                assert_eq!(best, top, "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Fits what tier 2 learns from the examples: the whitening and the two heads.
+
+use candle_core::{Device, Tensor};
+
+use super::softmax::{self, Features, FitOptions};
+use crate::intent::evidence::Heads;
+use crate::intent::lexical::Vocabulary;
+use crate::intent::whitening::{Whitening, normalize_length};
+
+/// Share of the spherical covariance in the shrunk within-class covariance (Ledoit and Wolf's
+/// idea with a fixed share: the encoder's within-class directions are much the same everywhere).
+const SHRINKAGE: f64 = 0.7;
+/// L2 penalty and iterations of both heads; chosen on validation splits, few-shot and full.
+const HEAD: FitOptions = FitOptions { penalty: 3e-6, iterations: 60 };
+/// From this many examples on, a lexical feature must occur twice.
+const MANY_EXAMPLES: usize = 2_000;
+
+/// Labelled sentences, ready to fit on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Labelled<'a> {
+    /// Normalised texts.
+    pub(crate) texts: &'a [&'a str],
+    /// Unit-norm embeddings, row-major `(texts, dimension)`.
+    pub(crate) embeddings: &'a [f32],
+    /// Intent of each text.
+    pub(crate) labels: &'a [u32],
+}
+
+impl Labelled<'_> {
+    pub(crate) fn dimension(&self) -> usize {
+        self.embeddings.len() / self.texts.len().max(1)
+    }
+}
+
+/// Fits the heads; also returns the whitened embeddings, row-major `(texts, dimension)`.
+///
+/// # Errors
+/// When a matrix product fails (out of memory).
+pub(crate) fn fit(data: Labelled<'_>, intents: usize) -> candle_core::Result<(Heads, Vec<f32>)> {
+    let (whitening, whitened) = whiten(data, intents)?;
+    let features = Features::dense(&whitened, data.dimension())?;
+    let dense = softmax::fit(&features, data.labels, intents, None, HEAD)?;
+    let min_documents = if data.texts.len() > MANY_EXAMPLES { 2 } else { 1 };
+    let vocabulary = Vocabulary::fit(data.texts.iter().copied(), min_documents);
+    let rows = data.texts.iter().map(|text| vocabulary.vectorize(text)).collect();
+    let features = Features::sparse(rows, vocabulary.len());
+    let lexical = softmax::fit(&features, data.labels, intents, None, HEAD)?;
+    Ok((Heads { whitening, dense, vocabulary, lexical }, whitened))
+}
+
+/// The whitening of the within-class covariance, and the whitened rows.
+fn whiten(data: Labelled<'_>, intents: usize) -> candle_core::Result<(Whitening, Vec<f32>)> {
+    let (rows, dimension) = (data.texts.len(), data.dimension());
+    let mut counts = vec![0.0f32; intents];
+    let mut class_means = vec![0.0f32; intents * dimension];
+    let mut mean = vec![0.0f32; dimension];
+    for (row, &label) in data.embeddings.chunks_exact(dimension).zip(data.labels) {
+        counts[label as usize] += 1.0;
+        let class_mean = &mut class_means[label as usize * dimension..][..dimension];
+        for ((value, class), all) in row.iter().zip(class_mean).zip(&mut mean) {
+            *class += value;
+            *all += value / rows as f32;
+        }
+    }
+    for (class_mean, count) in class_means.chunks_exact_mut(dimension).zip(&counts) {
+        class_mean.iter_mut().for_each(|value| *value /= count.max(1.0));
+    }
+    let classes = counts.iter().filter(|count| **count > 0.0).count();
+    let mut deviations = data.embeddings.to_vec();
+    for (row, &label) in deviations.chunks_exact_mut(dimension).zip(data.labels) {
+        let class_mean = &class_means[label as usize * dimension..][..dimension];
+        row.iter_mut().zip(class_mean).for_each(|(value, mean)| *value -= mean);
+    }
+    let deviations = Tensor::from_vec(deviations, (rows, dimension), &Device::Cpu)?;
+    let scatter: Vec<f32> = deviations.t()?.matmul(&deviations)?.flatten_all()?.to_vec1()?;
+    let covariance = shrink(&scatter, dimension, rows.saturating_sub(classes).max(1));
+    let inverse = inverse_cholesky(covariance, dimension);
+
+    // Rows at once: (x − mean) · L⁻ᵀ.
+    let matrix = Tensor::from_slice(&inverse, (dimension, dimension), &Device::Cpu)?;
+    let mut centred = data.embeddings.to_vec();
+    for row in centred.chunks_exact_mut(dimension) {
+        row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
+    }
+    let centred = Tensor::from_vec(centred, (rows, dimension), &Device::Cpu)?;
+    let mut whitened: Vec<f32> = centred.matmul(&matrix.t()?)?.flatten_all()?.to_vec1()?;
+    whitened.chunks_exact_mut(dimension).for_each(normalize_length);
+    let whitening = Whitening::new(mean, inverse)
+        .ok_or_else(|| candle_core::Error::Msg("the embeddings are not finite".to_owned()))?;
+    Ok((whitening, whitened))
+}
+
+/// `(1 − s) · scatter / freedom + s · mean variance · I`, the identity for constant data.
+fn shrink(scatter: &[f32], dimension: usize, freedom: usize) -> Vec<f64> {
+    let mut covariance: Vec<f64> =
+        scatter.iter().map(|value| f64::from(*value) / freedom as f64).collect();
+    let trace: f64 = (0..dimension).map(|i| covariance[i * dimension + i]).sum();
+    let variance = trace / dimension as f64;
+    let sphere = if variance > 1e-12 { SHRINKAGE * variance } else { 1.0 };
+    for (at, value) in covariance.iter_mut().enumerate() {
+        *value *= 1.0 - SHRINKAGE;
+        if at % (dimension + 1) == 0 {
+            *value += sphere;
+        }
+    }
+    covariance
+}
+
+/// `L⁻¹` for `matrix = L Lᵀ` (Cholesky), lower triangular, row-major.
+fn inverse_cholesky(mut matrix: Vec<f64>, n: usize) -> Vec<f32> {
+    for column in 0..n {
+        for row in column..n {
+            let above: f64 =
+                (0..column).map(|k| matrix[row * n + k] * matrix[column * n + k]).sum();
+            let value = matrix[row * n + column] - above;
+            matrix[row * n + column] = if row == column {
+                value.max(1e-12).sqrt()
+            } else {
+                value / matrix[column * n + column]
+            };
+        }
+    }
+    let mut inverse = vec![0.0f64; n * n];
+    for column in 0..n {
+        inverse[column * n + column] = 1.0 / matrix[column * n + column];
+        for row in column + 1..n {
+            let sum: f64 =
+                (column..row).map(|k| matrix[row * n + k] * inverse[k * n + column]).sum();
+            inverse[row * n + column] = -sum / matrix[row * n + row];
+        }
+    }
+    inverse.into_iter().map(|value| value as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inverse_factor_whitens() {
+        let matrix = vec![4.0, 2.0, 0.6, 2.0, 5.0, 1.0, 0.6, 1.0, 3.0];
+        let inverse = inverse_cholesky(matrix.clone(), 3);
+        // L⁻¹ M L⁻ᵀ is the identity.
+        let at = |m: &[f64], r: usize, c: usize| m[r * 3 + c];
+        for r in 0..3 {
+            for c in 0..3 {
+                let mut sum = 0.0;
+                for i in 0..3 {
+                    for j in 0..3 {
+                        let (a, b) = (f64::from(inverse[r * 3 + i]), f64::from(inverse[c * 3 + j]));
+                        sum += a * at(&matrix, i, j) * b;
+                    }
+                }
+                assert!((sum - f64::from(u8::from(r == c))).abs() < 1e-5, "{r} {c}: {sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn batch_and_single_whitening_agree_and_one_example_is_enough() {
+        for (rows, labels) in [
+            (vec![1.0f32, 0.0, 0.0, 0.6, 0.8, 0.0, 0.0, 0.6, 0.8, 0.0, 0.0, 1.0], vec![0, 0, 1, 1]),
+            (vec![0.0, 0.6, 0.8], vec![0]),
+        ] {
+            let texts = vec!["my order"; labels.len()];
+            let data = Labelled { texts: &texts, embeddings: &rows, labels: &labels };
+            let (heads, whitened) = fit(data, 2).unwrap();
+            for (row, batch) in rows.chunks_exact(3).zip(whitened.chunks_exact(3)) {
+                for (a, b) in heads.whitening.apply(row).iter().zip(batch) {
+                    assert!((a - b).abs() < 1e-4);
+                }
+            }
+        }
+    }
+}
