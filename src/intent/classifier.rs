@@ -185,7 +185,7 @@ mod tests {
             ("sure", [5.0, 0.0, 0.0], 0.9, vec![], Status::Matched, 0),
             ("torn", [1.0, 1.1, 0.0], 0.9, vec![], Status::Ambiguous, 1),
             ("far away", [5.0, 0.0, 0.0], -0.5, vec![], Status::OutOfScope, 0),
-            ("a keyword tips the scales", [1.0, 1.1, 0.0], 0.9, vec![0], Status::Ambiguous, 0),
+            ("a keyword tips the scales", [1.0, 1.1, 0.0], 0.9, vec![0], Status::Matched, 0),
             ("a keyword does not overrule", [5.0, 0.0, 0.0], 0.9, vec![2], Status::Matched, 0),
         ] {
             let decision = calibration.decide(&evidence(dense, nearest), &hinted);

@@ -74,8 +74,8 @@ pub type SparseRowEntry = <SparseRow as IntoIterator>::Item;
 pub fn log_softmax(logits: &mut [f32]) {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let total: f32 = logits.iter().map(|logit| (logit - most).exp()).sum();
-    let log_total = most + total.ln();
-    logits.iter_mut().for_each(|logit| *logit -= log_total);
+    let log_total = total.ln();
+    logits.iter_mut().for_each(|logit| *logit = (*logit - most) - log_total);
 }
 
 #[cfg(test)]

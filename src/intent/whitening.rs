@@ -36,7 +36,7 @@ impl Whitening {
         &self.inverse
     }
 
-    /// Maps one embedding to a unit-norm vector (the zero vector stays zero).
+    /// Maps one embedding to a unit-norm vector.
     pub fn apply(&self, embedding: &[f32]) -> Vec<f32> {
         let centred: Vec<f32> = embedding.iter().zip(&self.mean).map(|(x, m)| x - m).collect();
         let rows = self.inverse.chunks_exact(self.mean.len()).enumerate();
@@ -47,11 +47,13 @@ impl Whitening {
     }
 }
 
-/// Scales to unit length; the zero vector stays zero.
+/// Scales to unit length; a vector without a direction becomes the first axis.
 pub fn normalize_length(vector: &mut [f32]) {
     let length = dot(vector, vector).sqrt();
-    if length > 0.0 {
+    if length > 1e-12 {
         vector.iter_mut().for_each(|value| *value /= length);
+    } else if let Some(first) = vector.first_mut() {
+        *first = 1.0;
     }
 }
 
@@ -79,7 +81,7 @@ mod tests {
         let mapped = map.apply(&[4.0, 4.0]);
         let length = 85.0f32.sqrt();
         assert!((mapped[0] - 6.0 / length).abs() < 1e-6 && (mapped[1] - 7.0 / length).abs() < 1e-6);
-        assert_eq!(map.apply(&[1.0, 0.0]), [0.0, 0.0]);
+        assert_eq!(map.apply(&[1.0, 0.0]), [1.0, 0.0]);
     }
 
     #[test]
