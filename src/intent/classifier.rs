@@ -10,7 +10,7 @@ use super::evidence::{Evidence, Heads, OPINIONS};
 use super::head::log_softmax;
 
 /// Number of signals that tell in-scope from out-of-scope texts.
-pub const SIGNALS: usize = 5;
+pub const SIGNALS: usize = 6;
 
 /// What a weak or conflicting keyword rule adds to its intent's log-odds, and to those of being in
 /// scope: a nudge between near candidates, no verdict.
@@ -58,16 +58,16 @@ impl Acceptance {
     }
 }
 
-/// The signals of one text: log-odds of the best intent, peaks of the two heads, the nearest
-/// example's cosine, and how much of the text is known vocabulary.
+/// The signals of one text, each higher for texts in scope: how decided the opinions are (minus
+/// the entropy), the peaks of both heads, how near the nearest example and the nearest intent are,
+/// and how much of the text is known vocabulary.
 pub fn signals(evidence: &Evidence, fused: &[f32]) -> [f32; SIGNALS] {
-    let best = fused.iter().copied().fold(f32::NEG_INFINITY, f32::max).exp();
-    let best = best.clamp(1e-6, 1.0 - 1e-6);
     [
-        (best / (1.0 - best)).ln(),
+        fused.iter().map(|log| log.exp() * log).sum(),
         evidence.dense_peak,
         evidence.lexical_peak,
         evidence.nearest,
+        evidence.class_closeness,
         evidence.coverage,
     ]
 }
@@ -157,7 +157,7 @@ mod tests {
             acceptance: Acceptance {
                 means: [0.0; SIGNALS],
                 scales: [1.0; SIGNALS],
-                weights: [0.0, 0.0, 0.0, 4.0, 0.0],
+                weights: [0.0, 0.0, 0.0, 4.0, 0.0, 0.0],
                 bias: 0.0,
             },
             thresholds: Thresholds { in_scope: 0.5, matched: 0.5 },
@@ -174,6 +174,7 @@ mod tests {
             dense_peak: 0.0,
             lexical_peak: 0.0,
             nearest,
+            class_closeness: 0.0,
             coverage: 1.0,
         }
     }

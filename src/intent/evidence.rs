@@ -19,6 +19,8 @@ const VOTE_SMOOTHING: f32 = 0.05;
 pub struct Heads {
     /// Makes embeddings comparable.
     pub whitening: Whitening,
+    /// Mean of each intent's whitened examples, row-major `(intents, dimension)`.
+    pub class_means: Vec<f32>,
     /// Over whitened embeddings.
     pub dense: LinearHead,
     /// Lexical features.
@@ -38,6 +40,9 @@ pub struct Evidence {
     pub lexical_peak: f32,
     /// Whitened cosine of the nearest example.
     pub nearest: f32,
+    /// Minus the squared distance to the nearest intent's mean in the whitened space, where it is
+    /// Mahalanobis' (Lee et al. 2018).
+    pub class_closeness: f32,
     /// Share of the text that the vocabulary knows.
     pub coverage: f32,
 }
@@ -61,8 +66,18 @@ impl Heads {
             dense_peak,
             lexical_peak,
             nearest: votes.first().map_or(0.0, |nearest| nearest.1),
+            class_closeness: self.class_closeness(whitened),
             coverage: self.vocabulary.coverage(text),
         }
+    }
+}
+
+impl Heads {
+    /// Both vectors' squared lengths come in because means are shorter than 1.
+    fn class_closeness(&self, whitened: &[f32]) -> f32 {
+        let closeness =
+            |mean: &[f32]| 2.0 * dot(whitened, mean) - dot(mean, mean) - dot(whitened, whitened);
+        peak_of(self.class_means.chunks_exact(whitened.len()).map(closeness))
     }
 }
 
@@ -82,7 +97,11 @@ fn vote(votes: &[(u32, f32)], intents: usize) -> Vec<f32> {
 }
 
 fn peak(logits: &[f32]) -> f32 {
-    logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+    peak_of(logits.iter().copied())
+}
+
+fn peak_of(values: impl Iterator<Item = f32>) -> f32 {
+    values.fold(f32::NEG_INFINITY, f32::max)
 }
 
 impl Evidence {

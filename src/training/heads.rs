@@ -45,25 +45,17 @@ pub(crate) fn fit(data: Labelled<'_>, intents: usize) -> candle_core::Result<(He
     let rows = data.texts.iter().map(|text| vocabulary.vectorize(text)).collect();
     let features = Features::sparse(rows, vocabulary.len());
     let lexical = softmax::fit(&features, data.labels, intents, None, HEAD)?;
-    Ok((Heads { whitening, dense, vocabulary, lexical }, whitened))
+    let (class_means, _) = class_means(&whitened, data.labels, intents);
+    Ok((Heads { whitening, class_means, dense, vocabulary, lexical }, whitened))
 }
 
 /// The whitening of the within-class covariance, and the whitened rows.
 fn whiten(data: Labelled<'_>, intents: usize) -> candle_core::Result<(Whitening, Vec<f32>)> {
     let (rows, dimension) = (data.texts.len(), data.dimension());
-    let mut counts = vec![0.0f32; intents];
-    let mut class_means = vec![0.0f32; intents * dimension];
+    let (class_means, counts) = class_means(data.embeddings, data.labels, intents);
     let mut mean = vec![0.0f32; dimension];
-    for (row, &label) in data.embeddings.chunks_exact(dimension).zip(data.labels) {
-        counts[label as usize] += 1.0;
-        let class_mean = &mut class_means[label as usize * dimension..][..dimension];
-        for ((value, class), all) in row.iter().zip(class_mean).zip(&mut mean) {
-            *class += value;
-            *all += value / rows as f32;
-        }
-    }
-    for (class_mean, count) in class_means.chunks_exact_mut(dimension).zip(&counts) {
-        class_mean.iter_mut().for_each(|value| *value /= count.max(1.0));
+    for row in data.embeddings.chunks_exact(dimension) {
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value / rows as f32);
     }
     let classes = counts.iter().filter(|count| **count > 0.0).count();
     let mut deviations = data.embeddings.to_vec();
@@ -88,6 +80,23 @@ fn whiten(data: Labelled<'_>, intents: usize) -> candle_core::Result<(Whitening,
     let whitening = Whitening::new(mean, inverse)
         .ok_or_else(|| candle_core::Error::Msg("the embeddings are not finite".to_owned()))?;
     Ok((whitening, whitened))
+}
+
+/// Mean of each intent's rows, row-major `(intents, dimension)`, and their number. An intent
+/// without rows has a zero mean.
+fn class_means(values: &[f32], labels: &[u32], intents: usize) -> (Vec<f32>, Vec<f32>) {
+    let dimension = values.len() / labels.len();
+    let mut counts = vec![0.0f32; intents];
+    let mut means = vec![0.0f32; intents * dimension];
+    for (row, &label) in values.chunks_exact(dimension).zip(labels) {
+        counts[label as usize] += 1.0;
+        let mean = &mut means[label as usize * dimension..][..dimension];
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value);
+    }
+    for (mean, count) in means.chunks_exact_mut(dimension).zip(&counts) {
+        mean.iter_mut().for_each(|value| *value /= count.max(1.0));
+    }
+    (means, counts)
 }
 
 /// `(1 − s) · scatter / freedom + s · mean variance · I`, the identity for constant data.

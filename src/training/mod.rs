@@ -2,7 +2,9 @@
 //!
 //! Called by `train-intents` and by the server's first start.
 
+mod calibrate;
 pub mod dataset;
+pub mod fit;
 mod heads;
 mod lbfgs;
 pub mod metrics;

@@ -1,0 +1,265 @@
+//! Fits what turns evidence into probabilities and thresholds, on sentences the heads never saw.
+
+use super::lbfgs;
+use super::softmax::{self, Features, FitOptions};
+use crate::intent::answer::Thresholds;
+use crate::intent::classifier::{Acceptance, Calibration, SIGNALS, signals};
+use crate::intent::evidence::{Evidence, OPINIONS};
+
+/// Where the opinions' weights start, and where few sentences leave them.
+const USUAL_FUSION: [f32; OPINIONS] = [0.7, 0.35, 0.35];
+/// How many sentences' worth of trust the usual weights have.
+const USUAL_FUSION_WORTH: f64 = 2.0;
+/// Share of messages that is out of scope where nothing is known of the traffic.
+const OUT_OF_SCOPE_SHARE: f32 = 0.1;
+/// At most this share of unseen in-scope sentences is called out of scope.
+const MAX_REJECTED: f64 = 0.05;
+/// At most this share of unseen sentences that are called matched has another intent.
+const MAX_WRONG_MATCHES: f64 = 0.05;
+/// Bounds of the `matched` threshold: below, "did you mean" is the honest answer; above, it is a
+/// nuisance.
+const MATCHED_BOUNDS: (f32, f32) = (0.3, 0.8);
+const ACCEPTANCE: FitOptions = FitOptions { penalty: 1e-2, iterations: 200 };
+
+/// Evidence about sentences that the heads at hand did not see.
+#[derive(Default)]
+pub(super) struct Unseen {
+    in_scope: Vec<(Evidence, u32)>,
+    left_in: Vec<Evidence>,
+    left_out: Vec<Evidence>,
+    out_of_scope: Vec<Evidence>,
+}
+
+impl Unseen {
+    /// Sentences of known intents, by heads that know all intents.
+    pub(super) fn add_in_scope(&mut self, evidence: Vec<Evidence>, labels: &[u32]) {
+        self.in_scope.extend(evidence.into_iter().zip(labels.iter().copied()));
+    }
+
+    /// Sentences of known and of unknown intents, by heads that were not taught some intents.
+    pub(super) fn add_left_out(&mut self, known: Vec<Evidence>, unknown: Vec<Evidence>) {
+        self.left_in.extend(known);
+        self.left_out.extend(unknown);
+    }
+
+    /// Sentences that no intent means, by heads that know all intents.
+    pub(super) fn add_out_of_scope(&mut self, evidence: Vec<Evidence>) {
+        self.out_of_scope.extend(evidence);
+    }
+}
+
+/// Fits the calibration. The keyword precision is left at 1: it is measured elsewhere.
+pub(super) fn fit(unseen: &Unseen) -> candle_core::Result<Calibration> {
+    let fusion = fit_fusion(&unseen.in_scope);
+    let signals_of = |evidence: &Evidence| signals(evidence, &evidence.fuse(&fusion));
+    let in_scope: Vec<[f32; SIGNALS]> =
+        unseen.in_scope.iter().map(|(evidence, _)| signals_of(evidence)).collect();
+    let known: Vec<_> =
+        unseen.left_in.iter().map(signals_of).chain(in_scope.iter().copied()).collect();
+    let unknown: Vec<_> =
+        unseen.left_out.iter().chain(&unseen.out_of_scope).map(signals_of).collect();
+    let acceptance = fit_acceptance(&known, &unknown)?;
+    let mut calibration = Calibration {
+        fusion,
+        acceptance,
+        thresholds: Thresholds { in_scope: 0.5, matched: 0.5 },
+        keyword_precision: 1.0,
+    };
+    calibration.thresholds = fit_thresholds(&calibration, unseen);
+    Ok(calibration)
+}
+
+/// The log-linear pool's weights: least cross-entropy, kept positive by fitting their logarithms.
+fn fit_fusion(unseen: &[(Evidence, u32)]) -> [f32; OPINIONS] {
+    if unseen.is_empty() {
+        return USUAL_FUSION;
+    }
+    let count = unseen.len() as f64;
+    let start = USUAL_FUSION.map(f32::ln).to_vec();
+    let options =
+        lbfgs::Options { iterations: 60, gradient_tolerance: 1e-6, value_tolerance: 1e-9 };
+    let found = lbfgs::minimize(start, options, |logs, gradient| {
+        let weights: [f32; OPINIONS] = std::array::from_fn(|opinion| logs[opinion].exp());
+        let mut value = 0.0;
+        let mut slopes = [0.0f64; OPINIONS];
+        for (evidence, label) in unseen {
+            let fused = evidence.fuse(&weights);
+            value -= f64::from(fused[*label as usize]) / count;
+            for (slope, opinion) in slopes.iter_mut().zip(&evidence.opinions) {
+                let expected: f32 =
+                    fused.iter().zip(opinion).map(|(log, own)| log.exp() * own).sum();
+                *slope += f64::from(expected - opinion[*label as usize]) / count;
+            }
+        }
+        let worth = USUAL_FUSION_WORTH / count;
+        for opinion in 0..OPINIONS {
+            let weight = f64::from(weights[opinion]);
+            let off = weight - f64::from(USUAL_FUSION[opinion]);
+            value += worth * off * off;
+            gradient[opinion] = ((slopes[opinion] + 2.0 * worth * off) * weight) as f32;
+        }
+        value
+    });
+    std::array::from_fn(|opinion| found[opinion].exp())
+}
+
+/// Balanced logistic regression, its bias moved to the expected share of out-of-scope messages.
+fn fit_acceptance(
+    known: &[[f32; SIGNALS]],
+    unknown: &[[f32; SIGNALS]],
+) -> candle_core::Result<Acceptance> {
+    let all: Vec<&[f32; SIGNALS]> = known.iter().chain(unknown).collect();
+    let (means, scales) = moments(&all);
+    let prior = ((1.0 - OUT_OF_SCOPE_SHARE) / OUT_OF_SCOPE_SHARE).ln();
+    if known.is_empty() || unknown.is_empty() {
+        // One intent, or one example each: every signal counts alike.
+        return Ok(Acceptance { means, scales, weights: [0.5; SIGNALS], bias: prior });
+    }
+    let standardised: Vec<f32> =
+        all.iter().flat_map(|row| (0..SIGNALS).map(|s| (row[s] - means[s]) / scales[s])).collect();
+    let labels: Vec<u32> = (0..all.len()).map(|at| u32::from(at < known.len())).collect();
+    let shares: Vec<f32> = (0..all.len())
+        .map(|at| 0.5 / if at < known.len() { known.len() } else { unknown.len() } as f32)
+        .collect();
+    let features = Features::dense(&standardised, SIGNALS)?;
+    let head = softmax::fit(&features, &labels, 2, Some(&shares), ACCEPTANCE)?;
+    let weights = std::array::from_fn(|s| head.weights()[2 * s + 1] - head.weights()[2 * s]);
+    Ok(Acceptance { means, scales, weights, bias: head.bias()[1] - head.bias()[0] + prior })
+}
+
+fn moments(rows: &[&[f32; SIGNALS]]) -> ([f32; SIGNALS], [f32; SIGNALS]) {
+    let count = rows.len().max(1) as f32;
+    let means: [f32; SIGNALS] =
+        std::array::from_fn(|s| rows.iter().map(|row| row[s]).sum::<f32>() / count);
+    let scales = std::array::from_fn(|s| {
+        let variance = rows.iter().map(|row| (row[s] - means[s]).powi(2)).sum::<f32>() / count;
+        variance.sqrt().max(1e-3)
+    });
+    (means, scales)
+}
+
+/// The limits: the in-scope one keeps the most right answers and rejects the most out-of-scope
+/// sentences within [`MAX_REJECTED`]; the matched one is the lowest within [`MAX_WRONG_MATCHES`].
+fn fit_thresholds(calibration: &Calibration, unseen: &Unseen) -> Thresholds {
+    let decided: Vec<(f32, f32, bool)> = unseen
+        .in_scope
+        .iter()
+        .map(|(evidence, label)| {
+            let decision = calibration.decide(evidence, &[]);
+            let (top, confidence) = decision.ranking[0];
+            (decision.in_scope, confidence, top == *label)
+        })
+        .collect();
+    if decided.is_empty() {
+        return calibration.thresholds;
+    }
+    let scope = |evidence: &Evidence| calibration.decide(evidence, &[]).in_scope;
+    let negatives: Vec<f32> =
+        if unseen.out_of_scope.is_empty() { &unseen.left_out } else { &unseen.out_of_scope }
+            .iter()
+            .map(scope)
+            .collect();
+    let in_scope = in_scope_threshold(&decided, negatives);
+    let mut accepted: Vec<(f32, bool)> =
+        decided.iter().filter(|one| one.0 >= in_scope).map(|one| (one.1, one.2)).collect();
+    Thresholds { in_scope, matched: matched_threshold(&mut accepted) }
+}
+
+fn in_scope_threshold(decided: &[(f32, f32, bool)], mut negatives: Vec<f32>) -> f32 {
+    let mut positives: Vec<(f32, bool)> = decided.iter().map(|one| (one.0, one.2)).collect();
+    positives.sort_by(|a, b| a.0.total_cmp(&b.0));
+    negatives.sort_by(f32::total_cmp);
+    let most = (positives.len() as f64 * MAX_REJECTED) as usize;
+    let count = positives.len() as f64;
+    let (mut best, mut best_gain) = (positives[0].0, f64::NEG_INFINITY);
+    let mut lost = 0usize;
+    for (rejected, &(score, right)) in positives.iter().enumerate().take(most + 1) {
+        // Everything below `score` is rejected.
+        let caught = negatives.partition_point(|negative| *negative < score);
+        let share = if negatives.is_empty() { 0.0 } else { caught as f64 / negatives.len() as f64 };
+        let gain = share - lost as f64 / count;
+        if gain > best_gain || (negatives.is_empty() && rejected == most) {
+            (best, best_gain) = (score, gain);
+        }
+        lost += usize::from(right);
+    }
+    best
+}
+
+fn matched_threshold(accepted: &mut [(f32, bool)]) -> f32 {
+    accepted.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut wrong, mut limit) = (0usize, MATCHED_BOUNDS.1);
+    for (rank, &(confidence, right)) in accepted.iter().enumerate() {
+        wrong += usize::from(!right);
+        if wrong as f64 <= MAX_WRONG_MATCHES * (rank + 1) as f64 {
+            limit = confidence;
+        }
+    }
+    limit.clamp(MATCHED_BOUNDS.0, MATCHED_BOUNDS.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intent::head::log_softmax;
+
+    fn evidence(logits: [[f32; 2]; OPINIONS], nearest: f32) -> Evidence {
+        let opinions = logits.map(|row| {
+            let mut row = row.to_vec();
+            log_softmax(&mut row);
+            row
+        });
+        Evidence {
+            opinions,
+            dense_peak: nearest,
+            lexical_peak: 0.0,
+            nearest,
+            class_closeness: nearest,
+            coverage: 1.0,
+        }
+    }
+
+    #[test]
+    fn the_opinion_that_is_right_gets_the_weight() {
+        let rows: Vec<_> = (0..400u32)
+            .map(|at| {
+                let label = at % 2;
+                let truth = if label == 0 { [1.0, -1.0] } else { [-1.0, 1.0] };
+                let noise = if at % 4 < 2 { [1.0, -1.0] } else { [-1.0, 1.0] };
+                (evidence([truth, noise, [0.0, 0.0]], 0.9), label)
+            })
+            .collect();
+        let weights = fit_fusion(&rows);
+        assert!(weights[0] > 1.0 && weights[1] < 0.1, "{weights:?}");
+        assert_eq!(fit_fusion(&[]), USUAL_FUSION);
+    }
+
+    #[test]
+    fn thresholds_separate_what_can_be_separated() {
+        let mut unseen = Unseen::default();
+        let near = |at: usize| 0.7 + 0.2 * (at as f32 / 100.0);
+        for at in 0..100 {
+            let sure = evidence([[3.0, 0.0]; OPINIONS], near(at));
+            unseen.add_in_scope(vec![sure.clone()], &[0]);
+            let far = evidence([[0.3, 0.0]; OPINIONS], near(at) - 0.5);
+            unseen.add_left_out(vec![sure], vec![far]);
+        }
+        let calibration = fit(&unseen).unwrap();
+        let limit = calibration.thresholds.in_scope;
+        let rejected = |evidence: &Evidence| calibration.decide(evidence, &[]).in_scope < limit;
+        assert_eq!(unseen.in_scope.iter().filter(|one| rejected(&one.0)).count(), 0);
+        assert_eq!(unseen.left_out.iter().filter(|one| rejected(one)).count(), 100);
+    }
+
+    #[test]
+    fn matched_threshold_table() {
+        for (name, mut rows, expected) in [
+            ("all right", vec![(0.9, true), (0.2, true)], 0.3),
+            ("wrong below a half", vec![(0.9, true), (0.6, true), (0.5, false)], 0.6),
+            ("all wrong", vec![(0.9, false)], 0.8),
+            ("none", vec![], 0.8),
+        ] {
+            assert_eq!(matched_threshold(&mut rows), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Fits a whole classifier: heads on the examples, calibration on sentences they did not see.
+//!
+//! Unseen sentences come from a validation set when there is one, else from cross-validation.
+//! Out-of-scope ones are real where there are enough, else the sentences of intents that a model
+//! was not taught (leave-intents-out).
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::calibrate::{self, Unseen};
+use super::heads::{self, Labelled};
+use crate::encoder::Embeddings;
+use crate::index::{Index, IndexError, IndexKind, VectorIndex};
+use crate::intent::classifier::{Calibration, Classifier};
+use crate::intent::engine::NEIGHBORS;
+use crate::intent::evidence::{Evidence, Heads};
+
+/// Parts of the examples, of which each is held out once.
+const FOLDS: usize = 5;
+/// With more examples than this, two of the parts tell enough.
+const MANY_EXAMPLES: usize = 5_000;
+/// With so many real out-of-scope sentences, no intents need be left out.
+const ENOUGH_OUT_OF_SCOPE: usize = 100;
+
+/// Sentences with labels, normalised and embedded.
+#[derive(Debug, Clone, Default)]
+pub struct LabelledSet {
+    /// Normalised texts.
+    pub texts: Vec<String>,
+    /// Their embeddings, row by row.
+    pub embeddings: Embeddings,
+    /// Intent of each; empty for out-of-scope sentences.
+    pub labels: Vec<u32>,
+}
+
+/// A fitted classifier and its examples' vectors.
+pub struct Fitted {
+    /// The classifier.
+    pub classifier: Classifier,
+    /// The index over the whitened examples, in their order.
+    pub index: Arc<Index>,
+    /// The whitened examples.
+    pub vectors: Arc<Embeddings>,
+}
+
+/// Why nothing could be fitted.
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    /// No sentences.
+    #[error("there are no examples to learn from; add some to the intents")]
+    NoExamples,
+    /// A matrix product failed.
+    #[error("training failed: {0}; it may need more memory")]
+    Numeric(#[from] candle_core::Error),
+    /// The examples cannot be indexed.
+    #[error("the examples cannot be indexed: {0}")]
+    Index(#[from] IndexError),
+}
+
+/// Fits on `examples` over `intents` intents. `valid` may be empty, and so may `out_of_scope`.
+/// `step` is called with what begins, the number of steps done and of all steps.
+///
+/// # Errors
+/// [`FitError`].
+pub fn fit(
+    examples: &LabelledSet,
+    intents: usize,
+    valid: &LabelledSet,
+    out_of_scope: &LabelledSet,
+    step: &dyn Fn(&str, usize, usize),
+) -> Result<Fitted, FitError> {
+    if examples.texts.is_empty() {
+        return Err(FitError::NoExamples);
+    }
+    let folds = folds(examples, intents);
+    let rounds = if examples.texts.len() > MANY_EXAMPLES { 2 } else { FOLDS };
+    let seen_rounds = if valid.texts.is_empty() { rounds } else { 0 };
+    let enough = out_of_scope.texts.len() >= ENOUGH_OUT_OF_SCOPE;
+    let left_out_rounds = if enough { 0 } else { rounds };
+    let steps = 1 + seen_rounds + left_out_rounds;
+    let mut unseen = Unseen::default();
+
+    for round in 0..seen_rounds {
+        step("cross-validating", round, steps);
+        let held = |at: usize| folds[at] == round;
+        let model = Model::fit(&examples.only(|at| !held(at)), intents)?;
+        let rows = examples.only(held);
+        unseen.add_in_scope(model.evidence(&rows), &rows.labels);
+    }
+    let groups = intent_groups(intents);
+    for round in 0..left_out_rounds {
+        step("leaving intents out", seen_rounds + round, steps);
+        let left_out = |at: usize| groups[examples.labels[at] as usize] == round;
+        let held = |at: usize| folds[at] == (round + 2) % FOLDS;
+        let taught = examples.only(|at| !left_out(at) && !held(at));
+        let (known, unknown) =
+            (examples.only(|at| !left_out(at) && held(at)), examples.only(left_out));
+        if taught.texts.is_empty() || known.texts.is_empty() || unknown.texts.is_empty() {
+            continue;
+        }
+        let model = Model::fit(&taught, intents)?;
+        let unknown = unknown.first(known.texts.len());
+        unseen.add_left_out(model.evidence(&known), model.evidence(&unknown));
+    }
+    step("fitting", steps - 1, steps);
+    let model = Model::fit(examples, intents)?;
+    if !valid.texts.is_empty() {
+        unseen.add_in_scope(model.evidence(valid), &valid.labels);
+    }
+    if !out_of_scope.texts.is_empty() {
+        unseen.add_out_of_scope(model.evidence(out_of_scope));
+    }
+    let calibration = calibrate::fit(&unseen)?;
+    step("fitting", steps, steps);
+    Ok(model.finish(calibration))
+}
+
+/// Heads and index, before calibration.
+struct Model {
+    heads: Heads,
+    vectors: Arc<Embeddings>,
+    index: Arc<Index>,
+    labels: Vec<u32>,
+}
+
+impl Model {
+    fn fit(examples: &LabelledSet, intents: usize) -> Result<Self, FitError> {
+        let texts: Vec<&str> = examples.texts.iter().map(String::as_str).collect();
+        let data = Labelled {
+            texts: &texts,
+            embeddings: examples.embeddings.values(),
+            labels: &examples.labels,
+        };
+        let (heads, whitened) = heads::fit(data, intents)?;
+        let vectors = Arc::new(Embeddings::new(examples.embeddings.dimension(), whitened));
+        let kind = IndexKind::choose(vectors.len());
+        let index = Arc::new(Index::build(Arc::clone(&vectors), kind)?);
+        Ok(Self { heads, vectors, index, labels: examples.labels.clone() })
+    }
+
+    fn evidence(&self, rows: &LabelledSet) -> Vec<Evidence> {
+        let one = |at: usize| {
+            let whitened = self.heads.whitening.apply(rows.embeddings.row(at));
+            let votes: Vec<(u32, f32)> = self
+                .index
+                .search(&whitened, NEIGHBORS)
+                .into_iter()
+                .map(|near| (self.labels[near.id as usize], near.similarity))
+                .collect();
+            self.heads.evidence(&rows.texts[at], &whitened, &votes)
+        };
+        (0..rows.texts.len()).into_par_iter().map(one).collect()
+    }
+
+    fn finish(self, calibration: Calibration) -> Fitted {
+        let classifier = Classifier::new(self.heads, calibration);
+        Fitted { classifier, index: self.index, vectors: self.vectors }
+    }
+}
+
+impl LabelledSet {
+    /// The rows whose number is wanted.
+    fn only(&self, wanted: impl Fn(usize) -> bool) -> Self {
+        let rows: Vec<usize> = (0..self.texts.len()).filter(|&at| wanted(at)).collect();
+        self.pick(&rows)
+    }
+
+    /// At most `count` rows, evenly spread.
+    fn first(&self, count: usize) -> Self {
+        let every = self.texts.len().div_ceil(count.max(1)).max(1);
+        self.only(|at| at % every == 0)
+    }
+
+    fn pick(&self, rows: &[usize]) -> Self {
+        let mut values = Vec::with_capacity(rows.len() * self.embeddings.dimension());
+        rows.iter().for_each(|&at| values.extend_from_slice(self.embeddings.row(at)));
+        Self {
+            texts: rows.iter().map(|&at| self.texts[at].clone()).collect(),
+            embeddings: Embeddings::new(self.embeddings.dimension(), values),
+            labels: rows.iter().filter_map(|&at| self.labels.get(at).copied()).collect(),
+        }
+    }
+}
+
+/// The fold of each example: stratified by intent, scattered by the text's hash, so that what one
+/// person wrote in a row does not stay together, and the same on every machine.
+fn folds(examples: &LabelledSet, intents: usize) -> Vec<usize> {
+    let mut by_intent: Vec<Vec<(u64, usize)>> = vec![Vec::new(); intents];
+    for (at, (text, &label)) in examples.texts.iter().zip(&examples.labels).enumerate() {
+        by_intent[label as usize].push((fnv1a(text), at));
+    }
+    let mut folds = vec![0; examples.texts.len()];
+    for (intent, rows) in by_intent.iter_mut().enumerate() {
+        rows.sort_unstable();
+        for (rank, &(_, at)) in rows.iter().enumerate() {
+            folds[at] = (rank + intent) % FOLDS;
+        }
+    }
+    folds
+}
+
+/// The round in which each intent is left out.
+fn intent_groups(intents: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..intents).collect();
+    order.sort_by_key(|intent| fnv1a(&intent.to_string()));
+    let mut groups = vec![0; intents];
+    for (rank, intent) in order.into_iter().enumerate() {
+        groups[intent] = rank % FOLDS;
+    }
+    groups
+}
+
+/// Fowler, Noll and Vo's 64-bit hash.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
