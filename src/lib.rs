@@ -6,3 +6,4 @@
 pub mod encoder;
 pub mod index;
 pub mod intent;
+pub mod models;
