@@ -10,3 +10,4 @@ pub mod kernels;
 pub mod knowledge;
 pub mod training;
 pub mod understand;
+pub mod models;

@@ -1,7 +1,20 @@
 //! The encoder port: sentences in, unit-norm vectors out.
 //!
 //! The domain and the training code see only the [`Encoder`] trait; which model answers, and how
-//! its weights came here, is decided by the composition root.
+//! its weights came here, is decided by the composition root. Beside it stand the adapter that
+//! runs BERT models ([`SentenceEncoder`]) and the threads it runs on ([`EncoderPool`]).
+
+mod bert;
+mod pool;
+mod rowwise;
+mod sentence;
+mod tokenizer;
+pub(crate) mod weights;
+
+pub use pool::{EncoderPool, PoolError, PoolOptions};
+pub use sentence::{LoadError, ModelSpec, Pooling, SentenceEncoder};
+pub use tokenizer::TokenizerError;
+pub use weights::WeightsError;
 
 /// What identifies an encoder: two encoders with equal fields give the same vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +93,7 @@ impl Embeddings {
 }
 
 /// The model failed on valid input.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the encoder {encoder} failed: {reason}")]
 pub struct EncodeError {
     /// Name of the encoder.
