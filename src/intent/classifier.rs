@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Status, Thresholds};
-use super::evidence::{Evidence, Heads, OPINIONS};
+use super::evidence::{Evidence, Heads, Negatives, OPINIONS};
 use super::head::log_softmax;
 
 /// Number of signals that tell in-scope from out-of-scope texts.
@@ -102,6 +102,21 @@ impl Classifier {
     /// What was fitted to held-out sentences.
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
+    }
+
+    /// Whitens and takes the embeddings of negative examples, of the intents `labels`.
+    pub fn set_negatives<'a>(
+        &mut self,
+        labels: &[u32],
+        embeddings: impl Iterator<Item = &'a [f32]>,
+    ) {
+        let whitened = embeddings.flat_map(|row| self.heads.whitening.apply(row)).collect();
+        self.heads.negatives = Negatives { intents: labels.to_vec(), vectors: whitened };
+    }
+
+    /// Takes how often a strong keyword rule is right.
+    pub fn set_keyword_precision(&mut self, precision: f32) {
+        self.calibration.keyword_precision = precision;
     }
 
     /// Decides about a normalised text with its `whitened` embedding. `votes` are its neighbours'

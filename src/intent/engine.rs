@@ -13,6 +13,7 @@ use super::classifier::Classifier;
 use super::keyword::{KeywordMatch, KeywordOutcome, KeywordTier};
 use super::knowledge::{Example, KnowledgeBase};
 use super::normalize::Normalized;
+use crate::encoder::Embeddings;
 use crate::index::{Neighbor, VectorIndex};
 
 /// How many neighbours vote and explain.
@@ -25,6 +26,8 @@ pub struct Engine {
     /// `(intent, position among its examples)` of each vector in the index.
     examples: Vec<(u32, u32)>,
     index: Arc<dyn VectorIndex>,
+    /// The whitened vectors in the index.
+    vectors: Arc<Embeddings>,
     classifier: Classifier,
 }
 
@@ -73,7 +76,7 @@ pub enum FirstTier {
 }
 
 impl Engine {
-    /// Puts a model together. `index` holds the whitened vectors of all examples in the order of
+    /// Puts a model together. `index` searches `vectors`, the whitened examples in the order of
     /// [`KnowledgeBase::examples`].
     ///
     /// # Errors
@@ -81,6 +84,7 @@ impl Engine {
     pub fn new(
         knowledge: KnowledgeBase,
         index: Arc<dyn VectorIndex>,
+        vectors: Arc<Embeddings>,
         classifier: Classifier,
     ) -> Result<Self, EngineError> {
         let examples: Vec<(u32, u32)> = knowledge
@@ -99,7 +103,7 @@ impl Engine {
             return Err(EngineError::Intents { model, knowledge });
         }
         let keywords = KeywordTier::new(&knowledge)?;
-        Ok(Self { knowledge, keywords, examples, index, classifier })
+        Ok(Self { knowledge, keywords, examples, index, vectors, classifier })
     }
 
     /// What it was trained on.
@@ -112,9 +116,9 @@ impl Engine {
         &self.classifier
     }
 
-    /// The examples' vectors.
-    pub fn index(&self) -> &dyn VectorIndex {
-        &*self.index
+    /// The whitened examples, row by row.
+    pub fn vectors(&self) -> &Embeddings {
+        &self.vectors
     }
 
     /// Tier 1: settles empty texts and strong keywords.

@@ -21,12 +21,23 @@ pub struct Heads {
     pub whitening: Whitening,
     /// Mean of each intent's whitened examples, row-major `(intents, dimension)`.
     pub class_means: Vec<f32>,
+    /// Examples that sound like an intent and are not.
+    pub negatives: Negatives,
     /// Over whitened embeddings.
     pub dense: LinearHead,
     /// Lexical features.
     pub vocabulary: Vocabulary,
     /// Over lexical features.
     pub lexical: LinearHead,
+}
+
+/// Negative examples: each takes back votes for its intent where it is among the neighbours.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Negatives {
+    /// The intent of each.
+    pub intents: Vec<u32>,
+    /// Whitened, row-major `(negatives, dimension)`.
+    pub vectors: Vec<f32>,
 }
 
 /// Opinions and signals about one text.
@@ -62,7 +73,7 @@ impl Heads {
         log_softmax(&mut dense);
         log_softmax(&mut lexical);
         Evidence {
-            opinions: [dense, lexical, vote(votes, self.intents())],
+            opinions: [dense, lexical, vote(votes, &self.against(whitened, votes), self.intents())],
             dense_peak,
             lexical_peak,
             nearest: votes.first().map_or(0.0, |nearest| nearest.1),
@@ -73,6 +84,25 @@ impl Heads {
 }
 
 impl Heads {
+    /// True when all parts speak of the same intents, features and dimension.
+    pub fn is_consistent(&self) -> bool {
+        let (intents, dimension) = (self.intents(), self.whitening.dimension());
+        self.lexical.classes() == intents
+            && self.lexical.features() == self.vocabulary.len()
+            && self.dense.features() == dimension
+            && self.class_means.len() == intents * dimension
+            && self.negatives.vectors.len() == self.negatives.intents.len() * dimension
+            && self.negatives.intents.iter().all(|&intent| (intent as usize) < intents)
+    }
+
+    /// Intents and cosines of the negative examples that are as near as the neighbours.
+    fn against(&self, whitened: &[f32], votes: &[(u32, f32)]) -> Vec<(u32, f32)> {
+        let Some(&(_, farthest)) = votes.last() else { return Vec::new() };
+        let Negatives { intents, vectors } = &self.negatives;
+        let near = vectors.chunks_exact(whitened.len()).map(|vector| dot(vector, whitened));
+        intents.iter().copied().zip(near).filter(|one| one.1 >= farthest).collect()
+    }
+
     /// Both vectors' squared lengths come in because means are shorter than 1.
     fn class_closeness(&self, whitened: &[f32]) -> f32 {
         let closeness =
@@ -81,17 +111,21 @@ impl Heads {
     }
 }
 
-/// Log-probabilities from the neighbours: a softmax over their cosines, summed by intent.
-fn vote(votes: &[(u32, f32)], intents: usize) -> Vec<f32> {
-    let floor = VOTE_SMOOTHING / intents as f32;
-    let mut shares = vec![floor; intents];
+/// Log-probabilities from the neighbours: a softmax over their cosines, summed by intent, less the
+/// weight of the negative examples `against` an intent.
+fn vote(votes: &[(u32, f32)], against: &[(u32, f32)], intents: usize) -> Vec<f32> {
+    let mut shares = vec![0.0f32; intents];
     let nearest = votes.first().map_or(0.0, |nearest| nearest.1);
     let weight = |similarity: f32| ((similarity - nearest) / VOTE_TEMPERATURE).exp();
     let total: f32 = votes.iter().map(|vote| weight(vote.1)).sum();
     for &(intent, similarity) in votes {
         shares[intent as usize] += (1.0 - VOTE_SMOOTHING) * weight(similarity) / total;
     }
-    // Without neighbours only the floor is there; the shares sum to one again after this.
+    for &(intent, similarity) in against {
+        shares[intent as usize] -= weight(similarity) / total;
+    }
+    let floor = VOTE_SMOOTHING / intents as f32;
+    shares.iter_mut().for_each(|share| *share = share.max(0.0) + floor);
     let sum: f32 = shares.iter().sum();
     shares.iter().map(|share| (share / sum).ln()).collect()
 }
@@ -125,13 +159,14 @@ mod tests {
 
     #[test]
     fn votes_are_probabilities_and_near_neighbours_count_more() {
-        for (name, votes, top) in [
-            ("none", vec![], None),
-            ("one", vec![(1, 0.5)], Some(1)),
-            ("near beats many", vec![(2, 0.9), (0, 0.5), (0, 0.5), (0, 0.5)], Some(2)),
-            ("many beat one as near", vec![(2, 0.9), (0, 0.89), (0, 0.89)], Some(0)),
+        for (name, votes, against, top) in [
+            ("none", vec![], vec![], None),
+            ("one", vec![(1, 0.5)], vec![], Some(1)),
+            ("near beats many", vec![(2, 0.9), (0, 0.5), (0, 0.5), (0, 0.5)], vec![], Some(2)),
+            ("many beat one as near", vec![(2, 0.9), (0, 0.89), (0, 0.89)], vec![], Some(0)),
+            ("a negative takes votes back", vec![(2, 0.9), (1, 0.8)], vec![(2, 0.95)], Some(1)),
         ] {
-            let logs = vote(&votes, 3);
+            let logs = vote(&votes, &against, 3);
             let total: f32 = logs.iter().map(|log| log.exp()).sum();
             assert!((total - 1.0).abs() < 1e-5, "{name}");
             if let Some(top) = top {

@@ -13,7 +13,7 @@ use hf_hub::{Cache, Repo, RepoType};
 use super::ModelError;
 use super::install::verify;
 use super::manifest::{HubSource, SourceFile};
-use super::progress::Progress;
+use crate::progress::Progress;
 
 /// How to reach the hub.
 #[derive(Debug, Clone)]

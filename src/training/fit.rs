@@ -15,6 +15,7 @@ use crate::index::{Index, IndexError, IndexKind, VectorIndex};
 use crate::intent::classifier::{Calibration, Classifier};
 use crate::intent::engine::NEIGHBORS;
 use crate::intent::evidence::{Evidence, Heads};
+use crate::progress::Progress;
 
 /// Parts of the examples, of which each is held out once.
 const FOLDS: usize = 5;
@@ -59,7 +60,6 @@ pub enum FitError {
 }
 
 /// Fits on `examples` over `intents` intents. `valid` may be empty, and so may `out_of_scope`.
-/// `step` is called with what begins, the number of steps done and of all steps.
 ///
 /// # Errors
 /// [`FitError`].
@@ -68,7 +68,7 @@ pub fn fit(
     intents: usize,
     valid: &LabelledSet,
     out_of_scope: &LabelledSet,
-    step: &dyn Fn(&str, usize, usize),
+    progress: &dyn Progress,
 ) -> Result<Fitted, FitError> {
     if examples.texts.is_empty() {
         return Err(FitError::NoExamples);
@@ -78,19 +78,22 @@ pub fn fit(
     let seen_rounds = if valid.texts.is_empty() { rounds } else { 0 };
     let enough = out_of_scope.texts.len() >= ENOUGH_OUT_OF_SCOPE;
     let left_out_rounds = if enough { 0 } else { rounds };
-    let steps = 1 + seen_rounds + left_out_rounds;
+    progress.start_items("training", (1 + seen_rounds + left_out_rounds) as u64);
     let mut unseen = Unseen::default();
 
     for round in 0..seen_rounds {
-        step("cross-validating", round, steps);
         let held = |at: usize| folds[at] == round;
-        let model = Model::fit(&examples.only(|at| !held(at)), intents)?;
-        let rows = examples.only(held);
+        let (taught, rows) = (examples.only(|at| !held(at)), examples.only(held));
+        if taught.texts.is_empty() || rows.texts.is_empty() {
+            continue;
+        }
+        let model = Model::fit(&taught, intents)?;
         unseen.add_in_scope(model.evidence(&rows), &rows.labels);
+        progress.advance(1);
     }
     let groups = intent_groups(intents);
     for round in 0..left_out_rounds {
-        step("leaving intents out", seen_rounds + round, steps);
+        progress.advance(1);
         let left_out = |at: usize| groups[examples.labels[at] as usize] == round;
         let held = |at: usize| folds[at] == (round + 2) % FOLDS;
         let taught = examples.only(|at| !left_out(at) && !held(at));
@@ -103,7 +106,6 @@ pub fn fit(
         let unknown = unknown.first(known.texts.len());
         unseen.add_left_out(model.evidence(&known), model.evidence(&unknown));
     }
-    step("fitting", steps - 1, steps);
     let model = Model::fit(examples, intents)?;
     if !valid.texts.is_empty() {
         unseen.add_in_scope(model.evidence(valid), &valid.labels);
@@ -112,7 +114,8 @@ pub fn fit(
         unseen.add_out_of_scope(model.evidence(out_of_scope));
     }
     let calibration = calibrate::fit(&unseen)?;
-    step("fitting", steps, steps);
+    progress.advance(1);
+    progress.finish();
     Ok(model.finish(calibration))
 }
 

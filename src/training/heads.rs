@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::softmax::{self, Features, FitOptions};
-use crate::intent::evidence::Heads;
+use crate::intent::evidence::{Heads, Negatives};
 use crate::intent::lexical::Vocabulary;
 use crate::intent::whitening::{Whitening, normalize_length};
 
@@ -32,7 +32,7 @@ impl Labelled<'_> {
     }
 }
 
-/// Fits the heads; also returns the whitened embeddings, row-major `(texts, dimension)`.
+/// Fits the heads, without negative examples; also returns the whitened embeddings, row-major `(texts, dimension)`.
 ///
 /// # Errors
 /// When a matrix product fails (out of memory).
@@ -46,7 +46,8 @@ pub(crate) fn fit(data: Labelled<'_>, intents: usize) -> candle_core::Result<(He
     let features = Features::sparse(rows, vocabulary.len());
     let lexical = softmax::fit(&features, data.labels, intents, None, HEAD)?;
     let (class_means, _) = class_means(&whitened, data.labels, intents);
-    Ok((Heads { whitening, class_means, dense, vocabulary, lexical }, whitened))
+    let negatives = Negatives::default();
+    Ok((Heads { whitening, class_means, negatives, dense, vocabulary, lexical }, whitened))
 }
 
 /// The whitening of the within-class covariance, and the whitened rows.

@@ -2,8 +2,10 @@
 //!
 //! Called by `train-intents` and by the server's first start.
 
+pub mod build;
 mod calibrate;
 pub mod dataset;
+pub mod embed;
 pub mod fit;
 mod heads;
 mod lbfgs;

@@ -1,16 +1,20 @@
-//! How the import tells what it is doing, without printing anything itself.
+//! How long work tells what it is doing, without printing anything itself.
+//!
+//! Importing a model and training call [`Progress`]; the commands choose who listens.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Hears about the steps of an import, from one thread at a time.
+/// Hears about the steps of long work, from one thread at a time.
 pub trait Progress: Send + Sync {
     /// A step begins; `total_bytes` if it is known how much there is to do.
     fn start(&self, step: &str, total_bytes: Option<u64>);
-    /// So many more bytes of the step are done.
-    fn advance(&self, bytes: u64);
+    /// A step begins that is counted in things, not in bytes.
+    fn start_items(&self, step: &str, total: u64);
+    /// So many more bytes or things of the step are done.
+    fn advance(&self, count: u64);
     /// The step is over.
     fn finish(&self);
     /// Something a person wants to know, such as a source that did not answer.
@@ -23,7 +27,8 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn start(&self, _step: &str, _total_bytes: Option<u64>) {}
-    fn advance(&self, _bytes: u64) {}
+    fn start_items(&self, _step: &str, _total: u64) {}
+    fn advance(&self, _count: u64) {}
     fn finish(&self) {}
     fn note(&self, message: &str) {
         tracing::info!("{message}");
@@ -37,6 +42,15 @@ pub struct TerminalBar {
 }
 
 impl TerminalBar {
+    fn show(&self, bar: ProgressBar, template: &str, step: &str) {
+        bar.set_style(
+            ProgressStyle::with_template(template).expect("the templates below are well-formed"),
+        );
+        bar.set_message(step.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
+    }
+
     fn with(&self, f: impl FnOnce(&ProgressBar)) {
         if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
             f(bar);
@@ -46,23 +60,22 @@ impl TerminalBar {
 
 impl Progress for TerminalBar {
     fn start(&self, step: &str, total_bytes: Option<u64>) {
-        let (bar, template) = match total_bytes {
-            Some(total) => (
+        match total_bytes {
+            Some(total) => self.show(
                 ProgressBar::new(total),
                 "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta}",
+                step,
             ),
-            None => (ProgressBar::new_spinner(), "{spinner} {msg} {elapsed}"),
-        };
-        bar.set_style(
-            ProgressStyle::with_template(template).expect("the templates above are well-formed"),
-        );
-        bar.set_message(step.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
+            None => self.show(ProgressBar::new_spinner(), "{spinner} {msg} {elapsed}", step),
+        }
     }
 
-    fn advance(&self, bytes: u64) {
-        self.with(|bar| bar.inc(bytes));
+    fn start_items(&self, step: &str, total: u64) {
+        self.show(ProgressBar::new(total), "{msg} {wide_bar} {pos}/{len} {eta}", step);
+    }
+
+    fn advance(&self, count: u64) {
+        self.with(|bar| bar.inc(count));
     }
 
     fn finish(&self) {
