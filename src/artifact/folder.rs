@@ -96,11 +96,7 @@ pub(super) fn load(path: &Path, encoder: &EncoderInfo) -> Result<Model, Artifact
     Ok(Model { identity: header.identity, engine, index, embeddings: weights.embeddings })
 }
 
-fn check_fit(
-    path: &Path,
-    identity: &Identity,
-    encoder: &EncoderInfo,
-) -> Result<(), ArtifactError> {
+fn check_fit(path: &Path, identity: &Identity, encoder: &EncoderInfo) -> Result<(), ArtifactError> {
     let misfit = |part, found: String, expected: String| ArtifactError::Misfit {
         path: path.to_owned(),
         part,
@@ -108,7 +104,8 @@ fn check_fit(
         expected,
     };
     if identity.encoder_sha256 != encoder.sha256 || identity.dimension != encoder.dimension {
-        let name = |name: &str, sha256: &str| format!("{name} ({})", sha256.get(..12).unwrap_or(sha256));
+        let name =
+            |name: &str, sha256: &str| format!("{name} ({})", sha256.get(..12).unwrap_or(sha256));
         return Err(misfit(
             "the encoder",
             name(&identity.encoder, &identity.encoder_sha256),

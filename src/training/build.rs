@@ -60,12 +60,8 @@ pub fn build(
     let mut fitted = fit::fit(&examples, intents, &none, &out_of_scope, progress)?;
     fitted.classifier.set_negatives(&negatives.labels, negatives.embeddings.rows());
     fitted.classifier.set_keyword_precision(keyword_precision(&knowledge)?);
-    let engine = Engine::new(
-        knowledge,
-        Arc::clone(&fitted.index) as _,
-        fitted.vectors,
-        fitted.classifier,
-    )?;
+    let engine =
+        Engine::new(knowledge, Arc::clone(&fitted.index) as _, fitted.vectors, fitted.classifier)?;
     let embeddings = all.range(0..second, Vec::new()).embeddings;
     Ok(Model { identity, engine, index: fitted.index, embeddings })
 }
@@ -103,7 +99,8 @@ fn keyword_precision(knowledge: &KnowledgeBase) -> Result<f32, EngineError> {
 impl LabelledSet {
     fn range(&self, rows: std::ops::Range<usize>, labels: Vec<u32>) -> Self {
         let dimension = self.embeddings.dimension();
-        let values = self.embeddings.values()[rows.start * dimension..rows.end * dimension].to_vec();
+        let values =
+            self.embeddings.values()[rows.start * dimension..rows.end * dimension].to_vec();
         Self {
             texts: self.texts[rows].to_vec(),
             embeddings: Embeddings::new(dimension, values),
