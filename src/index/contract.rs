@@ -54,7 +54,7 @@ fn agrees_with_the_oracle() {
 /// The size is large only where the code is optimised: unoptimised vector instructions are calls.
 #[test]
 fn hnsw_finds_99_percent_in_a_large_collection() {
-    let count = if cfg!(debug_assertions) { 5_000 } else { 100_000 };
+    let count = if cfg!(debug_assertions) { 3_000 } else { 100_000 };
     let (vectors, queries) = (synthetic(count), queries(100));
     let hnsw = build(&vectors, IndexKind::Hnsw);
     let recall = recall(&hnsw, &vectors, &queries, 10);

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use super::codes::ByteCodes;
 use super::exact::{is_finite, rank_f32, scan_f32};
 use super::graph::{Graph, GraphParameters};
-use super::{Neighbor, VectorIndex};
+use super::{IndexError, Neighbor, VectorIndex, check};
 use crate::encoder::Embeddings;
 use crate::kernels::prefetch;
 
-/// Rows that a walk keeps in sight by default.
-pub const DEFAULT_EF_SEARCH: usize = 64;
+/// Rows that a walk keeps in sight by default: 64 find 99.1 % of the 10 neighbours among 43,000
+/// real embeddings in 0.1 ms, 128 find 99.8 % in 0.15 to 0.2 ms.
+pub const DEFAULT_EF_SEARCH: usize = 128;
 
 /// No further duplicate.
 const NONE: u32 = u32::MAX;
@@ -32,12 +33,19 @@ pub struct HnswIndex {
 }
 
 impl HnswIndex {
-    /// Builds the graph. The same vectors give the same graph.
-    pub fn build(vectors: Arc<Embeddings>, parameters: GraphParameters) -> Self {
+    /// Builds the graph, on one thread: the same vectors give the same graph.
+    ///
+    /// # Errors
+    /// As [`super::Index::build`].
+    pub fn build(
+        vectors: Arc<Embeddings>,
+        parameters: GraphParameters,
+    ) -> Result<Self, IndexError> {
+        check(&vectors)?;
         let codes = ByteCodes::new(&vectors);
         let duplicates = Duplicates::new(&codes);
         let graph = Graph::build(&codes, &duplicates.firsts(), parameters);
-        Self { vectors, codes, graph, duplicates, ef_search: DEFAULT_EF_SEARCH }
+        Ok(Self { vectors, codes, graph, duplicates, ef_search: DEFAULT_EF_SEARCH })
     }
 
     /// Joins a graph that was read with the vectors it was built from.

@@ -33,8 +33,10 @@ pub const MAX_DIMENSION: usize = 16_384;
 
 /// Up to this many vectors the exact scan is chosen.
 ///
-/// Measured with `cargo bench --bench index`, see the table in `exact` and `hnsw`: the scan costs a
-/// fixed 8 ns a vector and misses nothing, the graph about the same time at every size.
+/// At 10 neighbours of 384 dimensions on one core of a Sapphire Rapids machine the scan takes
+/// 0.09 ms among 10,000 and 0.24 ms among 30,000, misses nothing and is built in 0.1 s. The graph
+/// takes 0.1 to 0.2 ms, but half a minute of building at 30,000 and a share of the neighbours:
+/// where both answer well within the time of one encoding, the scan wins.
 pub const EXACT_MAX_LEN: usize = 30_000;
 
 /// Vectors whose length is further than this from 1 are refused: similarity would not be cosine.
@@ -105,11 +107,12 @@ impl Index {
     /// [`IndexError::Unsupported`] when a row is not unit-norm or there are too many rows or
     /// dimensions.
     pub fn build(vectors: Arc<Embeddings>, kind: IndexKind) -> Result<Self, IndexError> {
-        check(&vectors)?;
-        Ok(match kind {
-            IndexKind::Exact => Self::Exact(ExactIndex::new(vectors)),
-            IndexKind::Hnsw => Self::Hnsw(HnswIndex::build(vectors, GraphParameters::default())),
-        })
+        match kind {
+            IndexKind::Exact => ExactIndex::build(vectors).map(Self::Exact),
+            IndexKind::Hnsw => {
+                HnswIndex::build(vectors, GraphParameters::default()).map(Self::Hnsw)
+            }
+        }
     }
 
     /// Writes the index into the folder `dir`, which must exist: `index.json` and, for a graph,
