@@ -1,7 +1,9 @@
 //! Kefu: customer service with an understanding of its own.
 //!
-//! Read top-down: the domain first (`intent`), then the ports it stands on (`encoder`, `index`),
-//! then what feeds it. Imports run one way; `tests/tidy.rs` holds the rules.
+//! Read top-down: the domain (`intent`), the ports it stands on (`encoder`, `index`), what feeds
+//! it (`knowledge`, `models`, `training`, `artifact`), where it meets the clock (`understand`), and
+//! the edges (`http`, `cli`) that `server` puts together. Imports run one way; `tests/tidy.rs`
+//! holds the rules.
 
 pub mod intent;
 
@@ -14,4 +16,12 @@ pub mod knowledge;
 pub mod models;
 pub mod progress;
 pub mod training;
+
 pub mod understand;
+
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod logging;
+pub mod server;
+pub mod shutdown;
