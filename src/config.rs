@@ -4,6 +4,7 @@
 //! variable, which beats the file, which beats the default; all three go through the same parser
 //! and the same checks, and each refusal says what would be good.
 
+mod fetch;
 mod file;
 mod values;
 
@@ -14,7 +15,9 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::fetch::model_options;
 pub use self::file::FileError;
+pub(crate) use self::values::model_source;
 pub use self::values::{ApiKey, Build, LogFormat, Mode, ModelSource, Store};
 use crate::http::Limits;
 

@@ -17,6 +17,7 @@ pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod provision;
 pub mod understand;
 
 pub mod cli;

@@ -97,7 +97,7 @@ pub(super) fn host(text: &str) -> Result<IpAddr, String> {
     })
 }
 
-pub(super) fn model_source(text: &str) -> Result<ModelSource, String> {
+pub(crate) fn model_source(text: &str) -> Result<ModelSource, String> {
     match text {
         "auto" => Ok(ModelSource::Auto),
         "hub" => Ok(ModelSource::Hub),

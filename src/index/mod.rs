@@ -89,6 +89,15 @@ impl IndexKind {
     }
 }
 
+impl std::fmt::Display for IndexKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Exact => "exact",
+            Self::Hnsw => "hnsw",
+        })
+    }
+}
+
 /// An index that can be written to a folder and read back.
 pub enum Index {
     /// See [`IndexKind::Exact`].

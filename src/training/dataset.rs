@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::intent::knowledge::Lang;
+use crate::intent::knowledge::{Example, KnowledgeBase, Lang};
 
 /// One labelled sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +106,15 @@ impl Dataset {
         }
         Ok(dataset)
     }
+
+    /// Makes the rows of `intent` out of scope: those of the test set to report on, the others to
+    /// fit thresholds on.
+    pub fn move_out_of_scope(&mut self, intent: &str) {
+        let is_moved = |row: &mut Row| row.intent == intent;
+        self.oos_valid.extend(self.train.extract_if(.., is_moved));
+        self.oos_valid.extend(self.valid.extract_if(.., is_moved));
+        self.oos_test.extend(self.test.extract_if(.., is_moved));
+    }
 }
 
 /// Reads one file of rows.
@@ -115,6 +124,49 @@ impl Dataset {
 pub fn rows(path: &Path) -> Result<Vec<Row>, DatasetError> {
     let rows: Vec<Row> = lines(path)?.into_iter().map(|(row, _)| row).collect();
     if rows.is_empty() { Err(DatasetError::Empty(path.to_owned())) } else { Ok(rows) }
+}
+
+/// Rows with this intent are out of scope.
+pub const OUT_OF_SCOPE: &str = "oos";
+
+/// Reads the `*.jsonl` files of a training-data folder, by ascending name: rows of known intents
+/// become examples of `knowledge`, rows of intent `oos` are returned. No folder, no rows.
+///
+/// # Errors
+/// [`DatasetError`], also for a row whose intent the knowledge base does not have.
+pub fn supplement(
+    folder: &Path,
+    knowledge: &mut KnowledgeBase,
+) -> Result<Vec<String>, DatasetError> {
+    let mut out_of_scope = Vec::new();
+    for path in jsonl_files(folder)? {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for Row { text, intent, lang, line } in rows(&path)? {
+            if intent == OUT_OF_SCOPE {
+                out_of_scope.push(text);
+            } else if let Some(at) = knowledge.position(&intent) {
+                let example = Example { text, lang, file: file.clone(), line };
+                knowledge.intents[at as usize].examples.push(example);
+            } else {
+                let reason = format!("no intent {intent:?} in the knowledge base; add it there");
+                return Err(DatasetError::Line { path, line: line as usize, column: 1, reason });
+            }
+        }
+    }
+    Ok(out_of_scope)
+}
+
+fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let unreadable = |source| DatasetError::Read { path: folder.to_owned(), source };
+    let entries = fs::read_dir(folder).map_err(unreadable)?;
+    let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut files = paths.map_err(unreadable)?;
+    files.retain(|path| path.extension().is_some_and(|kind| kind == "jsonl"));
+    files.sort();
+    Ok(files)
 }
 
 fn lines(path: &Path) -> Result<Vec<(Row, Option<String>)>, DatasetError> {

@@ -12,7 +12,7 @@ use super::calibrate::{self, Unseen};
 use super::heads::{self, Labelled};
 use crate::encoder::Embeddings;
 use crate::index::{Index, IndexError, IndexKind, VectorIndex};
-use crate::intent::classifier::{Calibration, Classifier};
+use crate::intent::classifier::{Calibration, Classifier, Decision};
 use crate::intent::engine::NEIGHBORS;
 use crate::intent::evidence::{Evidence, Heads};
 use crate::progress::Progress;
@@ -43,6 +43,19 @@ pub struct Fitted {
     pub index: Arc<Index>,
     /// The whitened examples.
     pub vectors: Arc<Embeddings>,
+    /// The intent of each.
+    labels: Vec<u32>,
+}
+
+impl Fitted {
+    /// What the classifier says about each row.
+    pub fn decide(&self, rows: &LabelledSet) -> Vec<Decision> {
+        let heads = self.classifier.heads();
+        evidence(heads, &self.index, &self.labels, rows)
+            .iter()
+            .map(|evidence| self.classifier.calibration().decide(evidence, &[]))
+            .collect()
+    }
 }
 
 /// Why nothing could be fitted.
@@ -143,23 +156,27 @@ impl Model {
     }
 
     fn evidence(&self, rows: &LabelledSet) -> Vec<Evidence> {
-        let one = |at: usize| {
-            let whitened = self.heads.whitening.apply(rows.embeddings.row(at));
-            let votes: Vec<(u32, f32)> = self
-                .index
-                .search(&whitened, NEIGHBORS)
-                .into_iter()
-                .map(|near| (self.labels[near.id as usize], near.similarity))
-                .collect();
-            self.heads.evidence(&rows.texts[at], &whitened, &votes)
-        };
-        (0..rows.texts.len()).into_par_iter().map(one).collect()
+        evidence(&self.heads, &self.index, &self.labels, rows)
     }
 
     fn finish(self, calibration: Calibration) -> Fitted {
         let classifier = Classifier::new(self.heads, calibration);
-        Fitted { classifier, index: self.index, vectors: self.vectors }
+        Fitted { classifier, index: self.index, vectors: self.vectors, labels: self.labels }
     }
+}
+
+/// The evidence about each row; `labels` are the intents of the vectors in the index.
+fn evidence(heads: &Heads, index: &Index, labels: &[u32], rows: &LabelledSet) -> Vec<Evidence> {
+    let one = |at: usize| {
+        let whitened = heads.whitening.apply(rows.embeddings.row(at));
+        let votes: Vec<(u32, f32)> = index
+            .search(&whitened, NEIGHBORS)
+            .into_iter()
+            .map(|near| (labels[near.id as usize], near.similarity))
+            .collect();
+        heads.evidence(&rows.texts[at], &whitened, &votes)
+    };
+    (0..rows.texts.len()).into_par_iter().map(one).collect()
 }
 
 impl LabelledSet {

@@ -1,0 +1,207 @@
+//! `train-intents eval`: how good the engine is on sentences that it was not taught.
+//!
+//! `--data` teaches and measures on a data set folder; `--test` measures the knowledge base's
+//! model, keywords included, on a file. Thresholds are fitted on `valid.jsonl`, or by
+//! cross-validation on the training rows, never on what is reported.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
+use crate::encoder::Encoder;
+use crate::intent::answer::Status;
+use crate::intent::engine::FirstTier;
+use crate::intent::normalize::normalize;
+use crate::progress::Progress;
+use crate::provision;
+use crate::training::dataset::{self, Dataset, OUT_OF_SCOPE, Row};
+use crate::training::embed::{Known, embed};
+use crate::training::embedding_cache::EmbeddingCache;
+use crate::training::fit::{self, LabelledSet};
+use crate::training::report::{Judgement, Report};
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["data", "test"])))]
+pub struct EvalArgs {
+    /// Folder with train.jsonl, test.jsonl and perhaps valid.jsonl and oos.jsonl
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Other training rows than train.jsonl, such as a few-shot sample; thresholds then come from
+    /// cross-validation on them
+    #[arg(long, value_name = "FILE", requires = "data")]
+    train: Option<PathBuf>,
+    /// Treat the rows of this intent as out of scope
+    #[arg(long, value_name = "INTENT", requires = "data")]
+    out_of_scope_intent: Option<String>,
+    /// Rows to measure the knowledge base's own model on; intent "oos" is out of scope
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// Fail with exit code 1 below this accuracy (top intent, before rejection), 0 to 1
+    #[arg(long, value_name = "SHARE")]
+    min_accuracy: Option<f64>,
+    /// Folder that keeps embeddings for the next evaluation
+    #[arg(long, value_name = "DIR", default_value = ".cache")]
+    cache: PathBuf,
+    #[command(flatten)]
+    knowledge: KnowledgeArgs,
+    #[command(flatten)]
+    encoder: EncoderArgs,
+}
+
+pub(super) fn run(
+    args: &EvalArgs,
+    out: &mut Output,
+    progress: &dyn Progress,
+) -> anyhow::Result<Outcome> {
+    let report = match (&args.data, &args.test) {
+        (Some(folder), _) => on_data_set(args, folder, progress)?,
+        (None, Some(file)) => on_knowledge_base(args, file, progress)?,
+        (None, None) => unreachable!("clap requires one of both"),
+    };
+    out.write(&report, ToString::to_string)?;
+    let reached = args.min_accuracy.is_none_or(|least| report.accuracy >= least);
+    Ok(if reached { Outcome::Done } else { Outcome::GateFailed })
+}
+
+fn on_data_set(
+    args: &EvalArgs,
+    folder: &Path,
+    progress: &dyn Progress,
+) -> anyhow::Result<Report> {
+    let mut data = Dataset::read(folder, args.train.as_deref())?;
+    if let Some(intent) = &args.out_of_scope_intent {
+        data.move_out_of_scope(intent);
+    }
+    if args.train.is_some() {
+        data.valid.clear();
+    }
+    let mut labels: Vec<&str> = data.train.iter().map(|row| row.intent.as_str()).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    let numbers: HashMap<&str, u32> =
+        labels.iter().enumerate().map(|(at, name)| (*name, at as u32)).collect();
+
+    let encoder = args.encoder.load(progress)?;
+    let begun = Instant::now();
+    let mut cache = EmbeddingCache::open(&args.cache, encoder.info());
+    let mut set = |rows: &[Row], file: &str| -> anyhow::Result<LabelledSet> {
+        let texts: Vec<String> =
+            rows.iter().map(|row| normalize(&row.text).text().to_owned()).collect();
+        let embeddings = embed(&encoder, &texts, cache.known(), progress)?;
+        cache.add(&texts, &embeddings)?;
+        let number = |row: &Row| {
+            numbers.get(row.intent.as_str()).copied().with_context(|| {
+                let name = folder.join(file);
+                format!(
+                    "{}:{}: no training row has the intent {:?}; add one or drop the line",
+                    name.display(),
+                    row.line,
+                    row.intent
+                )
+            })
+        };
+        let scope = file != "oos.jsonl";
+        let labels = rows.iter().filter(|_| scope).map(number).collect::<Result<_, _>>()?;
+        Ok(LabelledSet { texts, embeddings, labels })
+    };
+    let train = set(&data.train, "train.jsonl")?;
+    let valid = set(&data.valid, "valid.jsonl")?;
+    let test = set(&data.test, "test.jsonl")?;
+    let oos_valid = set(&data.oos_valid, "oos.jsonl")?;
+    let oos_test = set(&data.oos_test, "oos.jsonl")?;
+    let encode_s = begun.elapsed().as_secs_f64();
+
+    let begun = Instant::now();
+    let fitted = fit::fit(&train, labels.len(), &valid, &oos_valid, progress)?;
+    let train_s = begun.elapsed().as_secs_f64();
+    let judge = |set: &LabelledSet| -> Vec<Judgement> {
+        let decisions = fitted.decide(set);
+        let truths = set.labels.iter().copied().map(Some).chain(std::iter::repeat(None));
+        decisions.iter().zip(truths).map(|(made, truth)| Judgement::new(made, truth)).collect()
+    };
+    let names = labels.iter().map(|name| (*name).to_owned()).collect();
+    let mut report = Report::new(&folder.display().to_string(), names, judge(&test), judge(&oos_test));
+    report.encoder.clone_from(&encoder.info().name);
+    report.thresholds_from = if data.valid.is_empty() {
+        "cross-validation on the training rows".to_owned()
+    } else {
+        "valid.jsonl".to_owned()
+    };
+    report.rows = [
+        ("train", data.train.len()),
+        ("valid", data.valid.len()),
+        ("test", data.test.len()),
+        ("out-of-scope for fitting", data.oos_valid.len()),
+        ("out-of-scope for testing", data.oos_test.len()),
+    ]
+    .map(|(name, count)| (name.to_owned(), count))
+    .into();
+    (report.encode_s, report.train_s) = (encode_s, train_s);
+    Ok(report)
+}
+
+fn on_knowledge_base(
+    args: &EvalArgs,
+    file: &Path,
+    progress: &dyn Progress,
+) -> anyhow::Result<Report> {
+    let rows = dataset::rows(file)?;
+    let encoder = args.encoder.load(progress)?;
+    let begun = Instant::now();
+    let folders = args.knowledge.folders(args.encoder.models.clone());
+    let (model, _) = provision::model(&folders, &encoder, true, progress)?;
+    let train_s = begun.elapsed().as_secs_f64();
+    let engine = &model.engine;
+    let begun = Instant::now();
+    let texts: Vec<_> = rows.iter().map(|row| normalize(&row.text)).collect();
+    let plain: Vec<String> = texts.iter().map(|text| text.text().to_owned()).collect();
+    let embeddings = embed(&encoder, &plain, &Known::new(), progress)?;
+    let encode_s = begun.elapsed().as_secs_f64();
+    let (mut in_scope, mut out_of_scope) = (Vec::new(), Vec::new());
+    for (at, (row, text)) in rows.iter().zip(&texts).enumerate() {
+        let verdict = match engine.first_tier(text) {
+            FirstTier::Settled(verdict) => verdict,
+            FirstTier::Open(evidence) => engine.second_tier(text, evidence, embeddings.row(at)),
+        };
+        let truth = match row.intent.as_str() {
+            OUT_OF_SCOPE => None,
+            known => match engine.knowledge().position(known) {
+                Some(number) => Some(number),
+                None => bail!(
+                    "{}:{}: no intent {known:?} in the knowledge base; correct the line",
+                    file.display(),
+                    row.line
+                ),
+            },
+        };
+        let judgement = Judgement {
+            truth,
+            top: verdict.ranking.first().map_or(0, |top| top.0),
+            confidence: verdict.confidence(),
+            in_scope: verdict.in_scope.unwrap_or(if verdict.status == Status::Matched {
+                1.0
+            } else {
+                0.0
+            }),
+            status: verdict.status,
+        };
+        if truth.is_some() { &mut in_scope } else { &mut out_of_scope }.push(judgement);
+    }
+    let names = engine.knowledge().intents.iter().map(|intent| intent.id.clone()).collect();
+    let rows = [
+        ("examples".to_owned(), engine.vectors().len()),
+        ("test".to_owned(), in_scope.len()),
+        ("out-of-scope for testing".to_owned(), out_of_scope.len()),
+    ];
+    let mut report = Report::new(&file.display().to_string(), names, in_scope, out_of_scope);
+    report.encoder.clone_from(&encoder.info().name);
+    report.thresholds_from = "cross-validation on the examples".to_owned();
+    report.rows = rows.into();
+    (report.encode_s, report.train_s) = (encode_s, train_s);
+    Ok(report)
+}

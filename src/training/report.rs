@@ -1,0 +1,190 @@
+//! What an evaluation says, as numbers and as text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::metrics::{self, Judged, share};
+use crate::intent::answer::Status;
+use crate::intent::classifier::Decision;
+
+/// Bins of the calibration error, as is usual.
+const CALIBRATION_BINS: usize = 15;
+
+/// One decision and the truth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judgement {
+    /// The true intent; none for an out-of-scope sentence.
+    pub truth: Option<u32>,
+    /// The most probable intent, before rejection.
+    pub top: u32,
+    /// Its probability.
+    pub confidence: f32,
+    /// Probability of being in scope.
+    pub in_scope: f32,
+    /// What was decided.
+    pub status: Status,
+}
+
+impl Judgement {
+    /// Puts a decision beside the truth.
+    pub fn new(decision: &Decision, truth: Option<u32>) -> Self {
+        let (top, confidence) = decision.ranking[0];
+        Self { truth, top, confidence, in_scope: decision.in_scope, status: decision.status }
+    }
+}
+
+/// The figures of one evaluation. Shares are 0 to 1.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// What was measured.
+    pub data: String,
+    /// By which encoder.
+    pub encoder: String,
+    /// Where thresholds were fitted.
+    pub thresholds_from: String,
+    /// Rows by part.
+    pub rows: BTreeMap<String, usize>,
+    /// Number of intents.
+    pub intents: usize,
+    /// Share of in-scope sentences whose most probable intent is right, before rejection.
+    pub accuracy: f64,
+    /// The same, with sentences that were called out of scope counted as errors.
+    pub accuracy_with_rejections: f64,
+    /// Mean F1 of the intents, before rejection.
+    pub macro_f1: f64,
+    /// Share of in-scope sentences that were called out of scope.
+    pub in_scope_rejected: f64,
+    /// Share of in-scope sentences that were called ambiguous.
+    pub in_scope_ambiguous: f64,
+    /// Share of matched in-scope sentences that are right.
+    pub matched_precision: f64,
+    /// Expected calibration error of the confidence on in-scope sentences, 15 bins.
+    pub calibration_error: f64,
+    /// Share of out-of-scope sentences that were called so; none without such sentences.
+    pub oos_recall: Option<f64>,
+    /// Share of out-of-scope sentences that were called matched.
+    pub oos_matched: Option<f64>,
+    /// Area under the ROC curve of the in-scope probability.
+    pub oos_auroc: Option<f64>,
+    /// Intents with the most errors: truth, prediction, how often.
+    pub most_confused: Vec<(String, String, usize)>,
+    /// Seconds to encode all sentences that were not in the cache.
+    pub encode_s: f64,
+    /// Seconds to train.
+    pub train_s: f64,
+}
+
+impl Report {
+    /// Computes all figures; names and times are the caller's to add.
+    pub fn new(
+        data: &str,
+        intents: Vec<String>,
+        in_scope: Vec<Judgement>,
+        out_of_scope: Vec<Judgement>,
+    ) -> Self {
+        let judged: Vec<Judged> = in_scope
+            .iter()
+            .filter_map(|one| {
+                let (top, confidence) = (one.top, one.confidence);
+                let accepted = one.status != Status::OutOfScope;
+                Some(Judged { truth: one.truth?, top, confidence, accepted })
+            })
+            .collect();
+        let called = |all: &[Judgement], status| share(all, |one| one.status == status);
+        let some = |value: f64| (!out_of_scope.is_empty()).then_some(value);
+        let matched: Vec<&Judgement> =
+            in_scope.iter().filter(|one| one.status == Status::Matched).collect();
+        let scores = |all: &[Judgement]| all.iter().map(|one| one.in_scope).collect::<Vec<_>>();
+        Self {
+            data: data.to_owned(),
+            encoder: String::new(),
+            thresholds_from: String::new(),
+            rows: BTreeMap::new(),
+            intents: intents.len(),
+            accuracy: metrics::accuracy(&judged),
+            accuracy_with_rejections: metrics::accuracy_with_rejections(&judged),
+            macro_f1: metrics::macro_f1(&judged, intents.len()),
+            in_scope_rejected: called(&in_scope, Status::OutOfScope),
+            in_scope_ambiguous: called(&in_scope, Status::Ambiguous),
+            matched_precision: share(&matched, |one| one.truth == Some(one.top)),
+            calibration_error: metrics::expected_calibration_error(&judged, CALIBRATION_BINS),
+            oos_recall: some(called(&out_of_scope, Status::OutOfScope)),
+            oos_matched: some(called(&out_of_scope, Status::Matched)),
+            oos_auroc: metrics::auroc(&scores(&in_scope), &scores(&out_of_scope)),
+            most_confused: most_confused(&judged, &intents),
+            encode_s: 0.0,
+            train_s: 0.0,
+        }
+    }
+}
+
+fn most_confused(judged: &[Judged], intents: &[String]) -> Vec<(String, String, usize)> {
+    let mut counts: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    for one in judged.iter().filter(|one| one.top != one.truth) {
+        *counts.entry((one.truth, one.top)).or_default() += 1;
+    }
+    let mut pairs: Vec<_> = counts.into_iter().collect();
+    pairs.sort_by_key(|(pair, count)| (std::cmp::Reverse(*count), *pair));
+    let name = |id: u32| intents[id as usize].clone();
+    pairs.into_iter().take(5).map(|((a, b), count)| (name(a), name(b), count)).collect()
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<String> =
+            self.rows.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        writeln!(f, "{} with {}: {} intents, rows: {}", self.data, self.encoder, self.intents, rows.join(", "))?;
+        writeln!(f, "thresholds from {}", self.thresholds_from)?;
+        let mut line = |name: &str, value: f64| writeln!(f, "  {name:<56}{:>7.2} %", 100.0 * value);
+        line("accuracy of the top intent before rejection", self.accuracy)?;
+        line("accuracy with rejections counted as errors", self.accuracy_with_rejections)?;
+        line("macro-F1 before rejection", self.macro_f1)?;
+        line("in-scope sentences called out of scope", self.in_scope_rejected)?;
+        line("in-scope sentences called ambiguous", self.in_scope_ambiguous)?;
+        line("right among those called matched", self.matched_precision)?;
+        line("expected calibration error", self.calibration_error)?;
+        if let (Some(recall), Some(matched)) = (self.oos_recall, self.oos_matched) {
+            line("out-of-scope recall", recall)?;
+            line("out-of-scope sentences called matched", matched)?;
+        }
+        if let Some(auroc) = self.oos_auroc {
+            writeln!(f, "  {:<56}{auroc:>7.4}", "out-of-scope AUROC")?;
+        }
+        for (truth, top, count) in &self.most_confused {
+            writeln!(f, "  {count} × {truth} taken for {top}")?;
+        }
+        write!(f, "encoded in {:.1} s, trained in {:.1} s", self.encode_s, self.train_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(truth: Option<u32>, top: u32, in_scope: f32, status: Status) -> Judgement {
+        Judgement { truth, top, confidence: in_scope, in_scope, status }
+    }
+
+    #[test]
+    fn figures() {
+        let report = Report::new(
+            "x",
+            vec!["a".into(), "b".into()],
+            vec![
+                one(Some(0), 0, 0.9, Status::Matched),
+                one(Some(0), 1, 0.9, Status::Matched),
+                one(Some(1), 1, 0.3, Status::OutOfScope),
+                one(Some(1), 1, 0.6, Status::Ambiguous),
+            ],
+            vec![one(None, 0, 0.1, Status::OutOfScope), one(None, 0, 0.5, Status::Matched)],
+        );
+        assert_eq!((report.accuracy, report.accuracy_with_rejections), (0.75, 0.5));
+        assert_eq!((report.in_scope_rejected, report.in_scope_ambiguous), (0.25, 0.25));
+        assert_eq!((report.oos_recall, report.oos_matched), (Some(0.5), Some(0.5)));
+        assert_eq!(report.matched_precision, 0.5);
+        assert_eq!(report.oos_auroc, Some(7.0 / 8.0));
+        assert_eq!(report.most_confused, [("a".into(), "b".into(), 1)]);
+    }
+}
