@@ -116,7 +116,8 @@ impl KeywordTier {
         let Some(intents) = self.exact.get(trimmed) else { return Vec::new() };
         let start = trimmed.as_ptr() as usize - text.as_ptr() as usize;
         let span = start..start + trimmed.len();
-        let found = |&intent: &u32| KeywordMatch { intent, strong: true, spans: vec![span.clone()] };
+        let found =
+            |&intent: &u32| KeywordMatch { intent, strong: true, spans: vec![span.clone()] };
         intents.iter().map(found).collect()
     }
 
@@ -153,8 +154,8 @@ impl KeywordTier {
             let mut spans: Vec<_> = group.iter().map(|hit| hit.3.clone()).collect();
             spans.sort_unstable_by_key(|span| (span.start, span.end));
             spans.dedup();
-            let strong = found >= STRONG_UNITS
-                && found as f32 >= STRONG_COVERAGE * message_units as f32;
+            let strong =
+                found >= STRONG_UNITS && found as f32 >= STRONG_COVERAGE * message_units as f32;
             fired.push(KeywordMatch { intent: rule.intent, strong, spans });
         }
     }
@@ -228,12 +229,7 @@ impl Builder {
             .match_kind(MatchKind::Standard)
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(&self.keywords)?;
-        Ok(KeywordTier {
-            automaton,
-            patterns: self.patterns,
-            rules: self.rules,
-            exact: self.exact,
-        })
+        Ok(KeywordTier { automaton, patterns: self.patterns, rules: self.rules, exact: self.exact })
     }
 }
 
@@ -261,7 +257,13 @@ fn units(text: &str) -> u32 {
     let mut in_word = false;
     for c in text.chars() {
         let word = is_word(c);
-        units += if is_han(c) { 1 } else if word && !in_word { 2 } else { 0 };
+        units += if is_han(c) {
+            1
+        } else if word && !in_word {
+            2
+        } else {
+            0
+        };
         in_word = word;
     }
     units

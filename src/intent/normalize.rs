@@ -205,7 +205,8 @@ fn fold(cluster: &str) -> String {
     // Lower case and simplification may each undo the normal form once; three rounds settle every
     // character of Unicode (a test goes through them all).
     for _ in 0..4 {
-        let next: String = current.chars().flat_map(char::to_lowercase).map(simplify).nfkc().collect();
+        let next: String =
+            current.chars().flat_map(char::to_lowercase).map(simplify).nfkc().collect();
         if next == current {
             break;
         }

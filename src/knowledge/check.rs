@@ -45,7 +45,11 @@ fn one(path: &Path, entry: &IntentEntry) -> Vec<Finding> {
     for sentence in entry.examples.values().chain(entry.negative_examples.values()).flatten() {
         let text = &sentence.value;
         if normalize(text).text().is_empty() {
-            found(sentence, "KB005", "the example has no visible text; write one or drop it".into());
+            found(
+                sentence,
+                "KB005",
+                "the example has no visible text; write one or drop it".into(),
+            );
         } else if text.chars().nth(MAX_EXAMPLE_CHARS).is_some() {
             let message = format!("the example is longer than {MAX_EXAMPLE_CHARS} characters");
             found(sentence, "KB005", message);
@@ -66,13 +70,16 @@ fn one(path: &Path, entry: &IntentEntry) -> Vec<Finding> {
     if let Action::Webhook(hook) = &entry.action
         && !is_webhook_url(&hook.url)
     {
-        let message =
-            format!("the webhook url {:?} must start with https:// (http:// on loopback)", hook.url);
+        let message = format!(
+            "the webhook url {:?} must start with https:// (http:// on loopback)",
+            hook.url
+        );
         found(id, "KB008", message);
     }
     for rule in &entry.keywords {
         let keywords = &rule.value;
-        let visible = |words: &[String]| words.iter().any(|word| !normalize(word).text().is_empty());
+        let visible =
+            |words: &[String]| words.iter().any(|word| !normalize(word).text().is_empty());
         if !visible(&keywords.any) && !visible(&keywords.all) && !visible(&keywords.exact) {
             let message = "the rule can never fire: give it a keyword in any, all or exact";
             findings.push(rule.finding(path, "KB006", message.into()));
@@ -82,7 +89,8 @@ fn one(path: &Path, entry: &IntentEntry) -> Vec<Finding> {
 }
 
 fn is_id(id: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-/".contains(&byte);
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-/".contains(&byte);
     !id.is_empty() && id.len() <= 128 && id.bytes().all(allowed)
 }
 
@@ -90,7 +98,8 @@ fn is_webhook_url(url: &str) -> bool {
     let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
     (url.starts_with("https://") && url.len() > "https://".len())
         || loopback.iter().any(|host| {
-            url.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+            url.strip_prefix(host)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
         })
 }
 

@@ -1,0 +1,82 @@
+//! What the routes ask: the understander, or a canned one under test.
+//!
+//! A seam and no more; with it the edge is tested without a model.
+
+use std::sync::Arc;
+
+use crate::intent::answer::Answer;
+use crate::understand::{AskOptions, ModelSummary, UnderstandError, Understander};
+
+/// A handle on the engine; cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Live(Arc<Understander>),
+    #[cfg(test)]
+    Canned(Arc<super::tests::Canned>),
+}
+
+impl From<Arc<Understander>> for Engine {
+    fn from(understander: Arc<Understander>) -> Self {
+        Self(Kind::Live(understander))
+    }
+}
+
+#[cfg(test)]
+impl From<super::tests::Canned> for Engine {
+    fn from(canned: super::tests::Canned) -> Self {
+        Self(Kind::Canned(Arc::new(canned)))
+    }
+}
+
+impl Engine {
+    pub(super) async fn ask(
+        &self,
+        text: &str,
+        options: AskOptions,
+    ) -> Result<Answer, UnderstandError> {
+        match &self.0 {
+            Kind::Live(live) => live.ask(text, options).await,
+            #[cfg(test)]
+            Kind::Canned(canned) => canned.ask(text, options),
+        }
+    }
+
+    pub(super) async fn ask_all(
+        &self,
+        texts: &[String],
+        options: AskOptions,
+    ) -> Result<Vec<Answer>, UnderstandError> {
+        match &self.0 {
+            Kind::Live(live) => live.ask_all(texts, options).await,
+            #[cfg(test)]
+            Kind::Canned(canned) => texts.iter().map(|text| canned.ask(text, options)).collect(),
+        }
+    }
+
+    pub(super) async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, UnderstandError> {
+        match &self.0 {
+            Kind::Live(live) => live.embed(texts).await,
+            #[cfg(test)]
+            Kind::Canned(canned) => canned.embed(&texts),
+        }
+    }
+
+    pub(super) fn model(&self) -> ModelSummary {
+        match &self.0 {
+            Kind::Live(live) => live.model(),
+            #[cfg(test)]
+            Kind::Canned(canned) => canned.model(),
+        }
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        match &self.0 {
+            Kind::Live(live) => live.queued(),
+            #[cfg(test)]
+            Kind::Canned(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `POST /intent` and `POST /intent/batch`: what do these texts mean?
+//!
+//! A text without anything to read (empty, spaces, emoji) is a fair question: 200, out of scope.
+
+use std::time::Instant;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::error::{ApiError, ErrorBody};
+use super::json::Json;
+use super::trace::TraceId;
+use crate::intent::answer::Answer;
+use crate::understand::{AskOptions, ModelSummary};
+
+/// One question.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IntentRequest {
+    /// What the visitor wrote; any text, the empty one too.
+    #[schema(example = "我的快递怎么还没到")]
+    text: String,
+    /// How many alternatives at the most.
+    #[serde(default)]
+    #[schema(value_type = u8, minimum = 1, maximum = 20, default = 3)]
+    top_k: TopK,
+    /// Whether to say why.
+    #[serde(default)]
+    explain: bool,
+}
+
+/// Many questions with the same wishes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRequest {
+    /// What visitors wrote; `items` is another name for it.
+    #[serde(alias = "items")]
+    #[schema(min_items = 1, max_items = 64, example = json!(["我要退款", "where is my parcel"]))]
+    texts: Vec<String>,
+    /// How many alternatives at the most, each.
+    #[serde(default)]
+    #[schema(value_type = u8, minimum = 1, maximum = 20, default = 3)]
+    top_k: TopK,
+    /// Whether to say why.
+    #[serde(default)]
+    explain: bool,
+}
+
+/// A number of alternatives: 1 to 20.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "u64")]
+struct TopK(u8);
+
+impl Default for TopK {
+    fn default() -> Self {
+        Self(3)
+    }
+}
+
+impl TryFrom<u64> for TopK {
+    type Error = String;
+
+    fn try_from(count: u64) -> Result<Self, String> {
+        match u8::try_from(count) {
+            Ok(count @ 1..=20) => Ok(Self(count)),
+            _ => Err(format!("top_k is {count}, send 1 to 20")),
+        }
+    }
+}
+
+/// The answer to one question.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IntentAnswer {
+    #[serde(flatten)]
+    understood: Understood,
+    /// Which model answered.
+    model: ModelRef,
+    /// Finds the request in the server's log.
+    #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    trace_id: String,
+    /// Microseconds from the parsed request to this answer.
+    took_us: u64,
+}
+
+/// The answers to a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchAnswer {
+    /// One a text, in the texts' order.
+    answers: Vec<Understood>,
+    /// Which model answered.
+    model: ModelRef,
+    /// Finds the request in the server's log.
+    #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    trace_id: String,
+    /// Microseconds from the parsed request to this answer.
+    took_us: u64,
+}
+
+/// What one text means.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Understood {
+    #[serde(flatten)]
+    answer: Answer,
+    /// Always empty: finding entities is not part of this version.
+    #[schema(value_type = Vec<Object>, max_items = 0)]
+    entities: [(); 0],
+}
+
+/// Which model answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelRef {
+    /// Version of the intent model.
+    version: String,
+    /// Name of the encoder.
+    encoder: String,
+}
+
+/// What does one text mean?
+///
+/// A text that is empty or has nothing to read (only spaces or emoji) is answered too, with
+/// `out_of_scope`.
+#[utoipa::path(
+    post, path = "/intent", tag = "intent",
+    request_body = IntentRequest,
+    responses(
+        (status = 200, description = "The answer, out of scope included", body = IntentAnswer),
+        (status = "4XX", description = "See the table of errors", body = ErrorBody),
+        (status = "5XX", description = "See the table of errors", body = ErrorBody),
+    )
+)]
+pub(super) async fn ask(
+    State(state): State<AppState>,
+    trace: TraceId,
+    Json(request): Json<IntentRequest>,
+) -> Result<axum::Json<IntentAnswer>, ApiError> {
+    let started = Instant::now();
+    state.limits.check_text(&request.text, None)?;
+    let options = AskOptions { top_k: request.top_k.0.into(), explain: request.explain };
+    let answer = state.engine.ask(&request.text, options).await?;
+    state.metrics.classified(&answer);
+    Ok(axum::Json(IntentAnswer {
+        understood: answer.into(),
+        model: state.engine.model().into(),
+        trace_id: trace.to_string(),
+        took_us: micros(started),
+    }))
+}
+
+/// What do many texts mean?
+///
+/// All of them are admitted or none.
+#[utoipa::path(
+    post, path = "/intent/batch", tag = "intent",
+    request_body = BatchRequest,
+    responses(
+        (status = 200, description = "One answer a text, in order", body = BatchAnswer),
+        (status = "4XX", description = "See the table of errors", body = ErrorBody),
+        (status = "5XX", description = "See the table of errors", body = ErrorBody),
+    )
+)]
+pub(super) async fn ask_batch(
+    State(state): State<AppState>,
+    trace: TraceId,
+    Json(request): Json<BatchRequest>,
+) -> Result<axum::Json<BatchAnswer>, ApiError> {
+    let started = Instant::now();
+    state.limits.check_batch(&request.texts)?;
+    let options = AskOptions { top_k: request.top_k.0.into(), explain: request.explain };
+    let answers = state.engine.ask_all(&request.texts, options).await?;
+    for answer in &answers {
+        state.metrics.classified(answer);
+    }
+    Ok(axum::Json(BatchAnswer {
+        answers: answers.into_iter().map(Understood::from).collect(),
+        model: state.engine.model().into(),
+        trace_id: trace.to_string(),
+        took_us: micros(started),
+    }))
+}
+
+impl From<Answer> for Understood {
+    fn from(answer: Answer) -> Self {
+        Self { answer, entities: [] }
+    }
+}
+
+impl From<ModelSummary> for ModelRef {
+    fn from(model: ModelSummary) -> Self {
+        Self { version: model.version, encoder: model.encoder }
+    }
+}
+
+fn micros(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,140 @@
+//! The HTTP edge: routes, limits, keys, errors, metrics, and the document that describes them.
+//!
+//! Called by `crate::server`. Turns requests into questions to the engine and its answers into
+//! JSON; must not know how the engine answers, nor where configuration comes from.
+//!
+//! A request passes, from the outside in: metrics, trace, panic catcher, then for the working
+//! routes limits and API key, then the route.
+
+pub mod auth;
+mod catalog;
+mod engine;
+mod error;
+pub mod health;
+mod intent;
+mod json;
+pub mod limits;
+pub mod metrics;
+mod openai;
+mod openapi;
+mod rasa;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::auth::KeyDigest;
+pub use self::engine::Engine;
+use self::error::{ApiError, ErrorCode};
+pub use self::health::Readiness;
+use self::limits::Gate;
+pub use self::limits::Limits;
+use self::metrics::Metrics;
+use crate::intent::knowledge::KnowledgeBase;
+
+/// What the routes share; cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// Answers.
+    pub engine: Engine,
+    /// What `GET /intents` lists.
+    pub knowledge: Arc<KnowledgeBase>,
+    /// Bounds of one request.
+    pub limits: Limits,
+    /// Bounds of all requests together; made from `limits`.
+    pub gate: Arc<Gate>,
+    /// Digest of the API key; none: anyone may ask.
+    pub api_key: Option<KeyDigest>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Whether requests are welcome.
+    pub readiness: Readiness,
+}
+
+impl AppState {
+    /// State of a server that is starting.
+    pub fn new(
+        engine: impl Into<Engine>,
+        knowledge: Arc<KnowledgeBase>,
+        limits: Limits,
+        api_key: Option<KeyDigest>,
+    ) -> Self {
+        Self {
+            engine: engine.into(),
+            knowledge,
+            limits,
+            gate: Arc::new(Gate::new(&limits)),
+            api_key,
+            metrics: Metrics::new(),
+            readiness: Readiness::default(),
+        }
+    }
+}
+
+/// All routes with their layers.
+pub fn router(state: AppState) -> Router {
+    let (routes, document) = routes(&state).split_for_parts();
+    let document = document.to_pretty_json().expect("a document of strings and lists is JSON");
+    let document = openapi::Document(format!("{document}\n").into());
+    routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::Extension(document))
+        .layer(CatchPanicLayer::custom(caught))
+        .layer(from_fn(trace::layer))
+        .layer(from_fn_with_state(state.clone(), metrics::layer))
+        .with_state(state)
+}
+
+fn routes(state: &AppState) -> OpenApiRouter<AppState> {
+    let keyed = from_fn_with_state(state.clone(), auth::layer);
+    let limited = from_fn_with_state(state.clone(), limits::layer);
+    let working = OpenApiRouter::new()
+        .routes(routes!(intent::ask))
+        .routes(routes!(intent::ask_batch))
+        .routes(routes!(catalog::model))
+        .routes(routes!(catalog::intents))
+        .routes(routes!(rasa::parse))
+        .routes(routes!(openai::embeddings))
+        .route_layer(keyed.clone())
+        .route_layer(limited);
+    // An operator must see in, all the more when the server is busy.
+    let watching = OpenApiRouter::new().routes(routes!(metrics::show)).route_layer(keyed);
+    OpenApiRouter::with_openapi(openapi::Preface::openapi())
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(openapi::show))
+        .merge(watching)
+        .merge(working)
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(100).collect();
+    let message = format!("there is no {path}; /openapi.json lists what there is");
+    ApiError::new(ErrorCode::NotFound, message)
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    let message = format!("{} does not take {method}; the `Allow` header says what", uri.path());
+    ApiError::new(ErrorCode::MethodNotAllowed, message)
+}
+
+fn caught(panic: Box<dyn Any + Send>) -> Response {
+    let detail = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message");
+    ApiError::internal(detail).into_response()
+}

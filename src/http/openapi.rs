@@ -1,0 +1,61 @@
+//! `GET /openapi.json`: the document that [`super::router`] collects from the routes themselves.
+//!
+//! A route and its description stand in one macro, so neither exists without the other;
+//! `docs/openapi.json` is the same document, committed, and a test compares the two.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::AppState;
+
+/// What stands above the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Kefu",
+        description = "Customer service with an understanding of its own. Errors, limits and \
+                       metrics are described in docs/http.md."
+    ),
+    tags(
+        (name = "intent", description = "What does a text mean?"),
+        (name = "drop-in", description = "The same, in the words of other systems"),
+        (name = "operation", description = "For those who run the server"),
+    ),
+    security(("bearer" = []), ("x-api-key" = [])),
+    modifiers(&Keys)
+)]
+pub(super) struct Preface;
+
+/// The two ways to send the API key.
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let header = ApiKey::Header(ApiKeyValue::new("x-api-key"));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        components.add_security_scheme("x-api-key", SecurityScheme::ApiKey(header));
+    }
+}
+
+/// The finished document as JSON text.
+#[derive(Clone)]
+pub(super) struct Document(pub(super) Arc<str>);
+
+/// What can be asked here?
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operation", security(()),
+    responses((status = 200, description = "This document", body = Object))
+)]
+pub(super) async fn show(
+    State(_): State<AppState>,
+    axum::Extension(document): axum::Extension<Document>,
+) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], document.0.to_string())
+}
