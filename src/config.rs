@@ -167,7 +167,7 @@ impl Cli {
         let first = Self::parse_with(Self::command(), &args)?;
         let cli = match file::read(first.options.config.as_deref())? {
             None => first,
-            Some(file) => Self::parse_with(file.as_defaults(Self::command())?, &args)?,
+            Some(file) => Self::parse_with(file.as_defaults(&Self::command())?, &args)?,
         };
         cli.options.check()?;
         Ok(cli)

@@ -94,12 +94,12 @@ impl ConfigFile {
     ///
     /// # Errors
     /// When a key names no option, or the option refuses the value.
-    pub(super) fn as_defaults(&self, command: clap::Command) -> Result<clap::Command, FileError> {
+    pub(super) fn as_defaults(&self, command: &clap::Command) -> Result<clap::Command, FileError> {
         let mut filled = command.clone();
         for (id, (key, value)) in &self.values {
             let known = |arg: &&clap::Arg| arg.get_id() == id && !NOT_KEYS.contains(&id.as_str());
             let Some(arg) = command.get_arguments().find(known) else {
-                return Err(self.wrong(key, format!("no such key; use one of {}", keys(&command))));
+                return Err(self.wrong(key, format!("no such key; use one of {}", keys(command))));
             };
             // Checked alone first: clap's own complaint would blame a flag that nobody wrote.
             let alone = clap::Command::new("file").no_binary_name(true).arg(arg.clone());

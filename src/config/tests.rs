@@ -15,7 +15,7 @@ fn args(line: &str) -> Vec<OsString> {
 /// Parses as [`Cli::load`] does, with `toml` for the file.
 fn load(line: &str, toml: &str) -> Result<ServerOptions, String> {
     let file = file::parse(Path::new("kefu.toml"), toml).map_err(|error| error.to_string())?;
-    let command = file.as_defaults(Cli::command()).map_err(|error| error.to_string())?;
+    let command = file.as_defaults(&Cli::command()).map_err(|error| error.to_string())?;
     let cli = Cli::parse_with(command, &args(line)).map_err(|error| error.to_string())?;
     cli.options.check().map_err(|error| error.to_string())?;
     Ok(cli.options)
@@ -144,7 +144,7 @@ fn the_api_key_shows_nowhere() {
     let options = load(&format!("--api-key {KEY}"), "").unwrap();
     assert!(!format!("{options:?}").contains(KEY));
     let file = file::parse(Path::new("kefu.toml"), &format!("api_key = '{KEY}'")).unwrap();
-    let mut command = file.as_defaults(Cli::command()).unwrap();
+    let mut command = file.as_defaults(&Cli::command()).unwrap();
     assert!(!command.render_long_help().to_string().contains(KEY));
     for weak in ["hunter2", "sixteen chars in all", "密钥密钥密钥密钥"] {
         let error = load("", &format!("api_key = '{weak}'")).unwrap_err();

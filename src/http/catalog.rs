@@ -15,7 +15,7 @@ use crate::understand::ModelSummary;
 
 /// The model in use.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ModelAnswer {
+pub(super) struct ModelAnswer {
     #[serde(flatten)]
     model: ModelSummary,
     /// Finds the request in the server's log.
@@ -24,7 +24,7 @@ pub struct ModelAnswer {
 
 /// All intents, in the order of their files.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct IntentsAnswer {
+pub(super) struct IntentsAnswer {
     /// The intents.
     intents: Vec<IntentEntry>,
     /// Finds the request in the server's log.
@@ -33,7 +33,7 @@ pub struct IntentsAnswer {
 
 /// One intent. Languages are `zh` and `en`; a language that is missing has nothing.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct IntentEntry {
+pub(super) struct IntentEntry {
     /// Unique name.
     #[schema(example = "delivery_delay")]
     id: String,
@@ -51,7 +51,7 @@ pub struct IntentEntry {
 /// What happens when an intent is understood. Where a webhook goes is not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ActionKind {
+pub(super) enum ActionKind {
     /// An answer is said.
     Reply,
     /// A human takes over.

@@ -14,17 +14,18 @@ use crate::understand::UnderstandError;
 /// A failure that a client is told about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct ApiError {
+pub(super) struct ApiError {
     code: ErrorCode,
     message: String,
     retry_after_ms: Option<u64>,
     param: Option<&'static str>,
 }
 
-/// Stable names of failures; see [`ErrorCode::row`] for what each means.
+/// Stable names of failures; [`TABLE`] says what each means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 #[serde(rename_all = "snake_case")]
-pub enum ErrorCode {
+pub(super) enum ErrorCode {
     InvalidUtf8,
     InvalidJson,
     Unauthorized,
@@ -46,221 +47,130 @@ pub enum ErrorCode {
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
-pub struct ErrorRow {
+pub(super) struct ErrorRow {
     /// The code as it is sent.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Status of the response.
-    pub status: StatusCode,
-    /// Whether the same request may succeed later.
-    pub retryable: bool,
-    /// How long to wait when the failure itself does not know better.
-    pub retry_after_ms: Option<u64>,
+    pub(super) status: StatusCode,
+    /// Whether, and when, the same request may succeed later.
+    pub(super) retry: Retry,
     /// What it means.
-    pub doc: &'static str,
+    pub(super) doc: &'static str,
+}
+
+/// Whether, and when, the same request may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    No,
+    Now,
+    AfterMs(u64),
+}
+
+/// The table, in the order of [`ErrorCode`].
+#[rustfmt::skip]
+pub(super) static TABLE: [ErrorRow; 17] = {
+    use self::{Retry::{AfterMs, No, Now}, StatusCode as S};
+    [
+        row("invalid_utf8", S::BAD_REQUEST, No, "the body is not UTF-8"),
+        row("invalid_json", S::BAD_REQUEST, No, "the body is not JSON"),
+        row("unauthorized", S::UNAUTHORIZED, No, "the API key is missing or wrong"),
+        row("not_found", S::NOT_FOUND, No, "there is no such path"),
+        row("method_not_allowed", S::METHOD_NOT_ALLOWED, No, "the path has other methods; see `Allow`"),
+        row("request_timeout", S::REQUEST_TIMEOUT, Now, "the body did not arrive in time"),
+        row("body_too_large", S::PAYLOAD_TOO_LARGE, No, "the body is over `--max-body-bytes`"),
+        row("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, No, "the body is not `application/json`"),
+        row("invalid_request", S::UNPROCESSABLE_ENTITY, No, "a field is missing, unknown, or wrong"),
+        row("text_too_long", S::UNPROCESSABLE_ENTITY, No, "a text is over `--max-text-chars`"),
+        row("batch_empty", S::UNPROCESSABLE_ENTITY, No, "the batch holds no text"),
+        row("batch_too_large", S::UNPROCESSABLE_ENTITY, No, "the batch is over `--max-batch`"),
+        row("rate_limited", S::TOO_MANY_REQUESTS, AfterMs(1000), "the address is over `--rate-limit`"),
+        row("busy", S::TOO_MANY_REQUESTS, AfterMs(1000), "`--max-concurrent` or `--queue` is reached"),
+        row("internal", S::INTERNAL_SERVER_ERROR, No, "a fault of the server; its log says"),
+        row("not_ready", S::SERVICE_UNAVAILABLE, AfterMs(1000), "the server is starting"),
+        row("stopping", S::SERVICE_UNAVAILABLE, AfterMs(1000), "the server is stopping"),
+    ]
+};
+
+const fn row(name: &'static str, status: StatusCode, retry: Retry, doc: &'static str) -> ErrorRow {
+    ErrorRow { name, status, retry, doc }
 }
 
 impl ErrorCode {
-    /// All codes, by status.
-    pub const ALL: [ErrorCode; 17] = [
-        Self::InvalidUtf8,
-        Self::InvalidJson,
-        Self::Unauthorized,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::RequestTimeout,
-        Self::BodyTooLarge,
-        Self::UnsupportedMediaType,
-        Self::InvalidRequest,
-        Self::TextTooLong,
-        Self::BatchEmpty,
-        Self::BatchTooLarge,
-        Self::RateLimited,
-        Self::Busy,
-        Self::Internal,
-        Self::NotReady,
-        Self::Stopping,
-    ];
-
     /// What the code means.
-    pub const fn row(self) -> ErrorRow {
-        let (name, status, retry, doc) = match self {
-            Self::InvalidUtf8 => {
-                ("invalid_utf8", StatusCode::BAD_REQUEST, Retry::No, "the body is not UTF-8")
-            }
-            Self::InvalidJson => {
-                ("invalid_json", StatusCode::BAD_REQUEST, Retry::No, "the body is not JSON")
-            }
-            Self::Unauthorized => (
-                "unauthorized",
-                StatusCode::UNAUTHORIZED,
-                Retry::No,
-                "the API key is missing or wrong",
-            ),
-            Self::NotFound => {
-                ("not_found", StatusCode::NOT_FOUND, Retry::No, "there is no such path")
-            }
-            Self::MethodNotAllowed => (
-                "method_not_allowed",
-                StatusCode::METHOD_NOT_ALLOWED,
-                Retry::No,
-                "the path has other methods; see `Allow`",
-            ),
-            Self::RequestTimeout => (
-                "request_timeout",
-                StatusCode::REQUEST_TIMEOUT,
-                Retry::Now,
-                "the body did not arrive in time",
-            ),
-            Self::BodyTooLarge => (
-                "body_too_large",
-                StatusCode::PAYLOAD_TOO_LARGE,
-                Retry::No,
-                "the body is over `--max-body-bytes`",
-            ),
-            Self::UnsupportedMediaType => (
-                "unsupported_media_type",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                Retry::No,
-                "the body is not `application/json`",
-            ),
-            Self::InvalidRequest => (
-                "invalid_request",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                Retry::No,
-                "a field is missing, unknown, or wrong",
-            ),
-            Self::TextTooLong => (
-                "text_too_long",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                Retry::No,
-                "a text is over `--max-text-chars`",
-            ),
-            Self::BatchEmpty => (
-                "batch_empty",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                Retry::No,
-                "the batch holds no text",
-            ),
-            Self::BatchTooLarge => (
-                "batch_too_large",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                Retry::No,
-                "the batch is over `--max-batch`",
-            ),
-            Self::RateLimited => (
-                "rate_limited",
-                StatusCode::TOO_MANY_REQUESTS,
-                Retry::After(1000),
-                "the address is over `--rate-limit`",
-            ),
-            Self::Busy => (
-                "busy",
-                StatusCode::TOO_MANY_REQUESTS,
-                Retry::After(1000),
-                "`--max-concurrent` or `--queue` is reached",
-            ),
-            Self::Internal => (
-                "internal",
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Retry::No,
-                "a fault of the server; its log says",
-            ),
-            Self::NotReady => (
-                "not_ready",
-                StatusCode::SERVICE_UNAVAILABLE,
-                Retry::After(1000),
-                "the server is starting",
-            ),
-            Self::Stopping => (
-                "stopping",
-                StatusCode::SERVICE_UNAVAILABLE,
-                Retry::After(1000),
-                "the server is stopping",
-            ),
-        };
-        let (retryable, retry_after_ms) = match retry {
-            Retry::No => (false, None),
-            Retry::Now => (true, None),
-            Retry::After(ms) => (true, Some(ms)),
-        };
-        ErrorRow { name, status, retryable, retry_after_ms, doc }
+    pub(super) fn row(self) -> &'static ErrorRow {
+        &TABLE[self as usize]
     }
-}
-
-/// Whether the same request may succeed later, and when.
-#[derive(Clone, Copy)]
-enum Retry {
-    No,
-    Now,
-    After(u64),
 }
 
 /// The body of every failure.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ErrorBody {
+pub(super) struct ErrorBody {
     /// What went wrong.
-    pub error: ErrorDetail,
+    pub(super) error: ErrorDetail,
 }
 
 /// What went wrong.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ErrorDetail {
+pub(super) struct ErrorDetail {
     /// Stable name; programs decide by it.
     #[schema(example = "text_too_long")]
-    pub code: ErrorCode,
+    pub(super) code: ErrorCode,
     /// For people: what is wrong and what to do. May change.
     #[schema(example = "the text has 2001 characters; send at most 2000")]
-    pub message: String,
+    pub(super) message: String,
     /// Whether the same request may succeed later.
-    pub retryable: bool,
+    pub(super) retryable: bool,
     /// Milliseconds to wait before the next try; the `Retry-After` header says it in seconds.
-    pub retry_after_ms: Option<u64>,
+    pub(super) retry_after_ms: Option<u64>,
     /// Finds the request in the server's log.
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
-    pub trace_id: String,
+    pub(super) trace_id: String,
 }
 
 impl ApiError {
     /// A failure with its code and a message that says what to do.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        let retry_after_ms = code.row().retry_after_ms;
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let retry_after_ms = match code.row().retry {
+            Retry::No | Retry::Now => None,
+            Retry::AfterMs(wait_ms) => Some(wait_ms),
+        };
         Self { code, message: message.into(), retry_after_ms, param: None }
     }
 
     /// A field is missing, unknown, or wrong.
-    pub fn invalid_field(param: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn invalid_field(param: &'static str, message: impl Into<String>) -> Self {
         Self { param: Some(param), ..Self::new(ErrorCode::InvalidRequest, message) }
     }
 
     /// A bug or a broken model: `detail` goes to the log and nowhere else.
-    pub fn internal(detail: &str) -> Self {
+    pub(super) fn internal(detail: &str) -> Self {
         tracing::error!(detail, "internal error");
         Self::new(ErrorCode::Internal, "the server failed; its log knows why, by the trace id")
     }
 
     /// Says when to try again.
     #[must_use]
-    pub fn retry_after_ms(self, wait_ms: u64) -> Self {
+    pub(super) fn retry_after_ms(self, wait_ms: u64) -> Self {
         Self { retry_after_ms: Some(wait_ms.max(1)), ..self }
     }
 
     /// The stable code.
-    pub fn code(&self) -> ErrorCode {
+    pub(super) fn code(&self) -> ErrorCode {
         self.code
     }
 
     /// The field that is wrong, if it is one.
-    pub fn param(&self) -> Option<&'static str> {
+    pub(super) fn param(&self) -> Option<&'static str> {
         self.param
     }
 
     /// Kefu's own body.
-    pub fn body(&self, trace_id: String) -> ErrorBody {
+    pub(super) fn body(&self, trace_id: String) -> ErrorBody {
         ErrorBody {
             error: ErrorDetail {
                 code: self.code,
                 message: self.message.clone(),
-                retryable: self.code.row().retryable,
+                retryable: self.code.row().retry != Retry::No,
                 retry_after_ms: self.retry_after_ms,
                 trace_id,
             },
@@ -306,15 +216,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_whole_and_its_names_are_those_on_the_wire() {
-        for (at, code) in ErrorCode::ALL.into_iter().enumerate() {
-            let row = code.row();
-            assert_eq!(serde_json::to_value(code).unwrap(), row.name);
-            assert_eq!(ErrorCode::ALL.iter().position(|other| *other == code), Some(at));
+    fn the_table_is_in_order_and_its_names_are_those_on_the_wire() {
+        for (at, row) in TABLE.iter().enumerate() {
+            let code: ErrorCode = serde_json::from_value(row.name.into()).unwrap();
+            assert_eq!(code as usize, at, "{}", row.name);
             assert!(row.status.is_client_error() || row.status.is_server_error(), "{}", row.name);
         }
-        let statuses: Vec<_> = ErrorCode::ALL.iter().map(|code| code.row().status).collect();
-        assert!(statuses.is_sorted());
+        assert_eq!(ErrorCode::Stopping as usize + 1, TABLE.len(), "the last code has a row");
+        assert!(TABLE.is_sorted_by_key(|row| row.status));
     }
 
     #[test]
@@ -335,9 +244,8 @@ mod tests {
     #[test]
     fn the_docs_hold_the_table() {
         let docs = include_str!("../../docs/http.md");
-        for code in ErrorCode::ALL {
-            let ErrorRow { name, status, retryable, doc, .. } = code.row();
-            let retry = if retryable { "yes" } else { "no" };
+        for ErrorRow { name, status, retry, doc, .. } in &TABLE {
+            let retry = if *retry == Retry::No { "no" } else { "yes" };
             let line = format!("| `{name}` | {} | {retry} | {doc} |", status.as_u16());
             assert!(docs.contains(&line), "docs/http.md lacks: {line}");
         }

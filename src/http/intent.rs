@@ -18,7 +18,7 @@ use crate::understand::{AskOptions, ModelSummary};
 /// One question.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct IntentRequest {
+pub(super) struct IntentRequest {
     /// What the visitor wrote; any text, the empty one too.
     #[schema(example = "我的快递怎么还没到")]
     text: String,
@@ -34,7 +34,7 @@ pub struct IntentRequest {
 /// Many questions with the same wishes.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BatchRequest {
+pub(super) struct BatchRequest {
     /// What visitors wrote; `items` is another name for it.
     #[serde(alias = "items")]
     #[schema(min_items = 1, max_items = 64, example = json!(["我要退款", "where is my parcel"]))]
@@ -72,7 +72,7 @@ impl TryFrom<u64> for TopK {
 
 /// The answer to one question.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct IntentAnswer {
+pub(super) struct IntentAnswer {
     #[serde(flatten)]
     understood: Understood,
     /// Which model answered.
@@ -86,7 +86,7 @@ pub struct IntentAnswer {
 
 /// The answers to a batch.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct BatchAnswer {
+pub(super) struct BatchAnswer {
     /// One a text, in the texts' order.
     answers: Vec<Understood>,
     /// Which model answered.
@@ -100,7 +100,7 @@ pub struct BatchAnswer {
 
 /// What one text means.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Understood {
+pub(super) struct Understood {
     #[serde(flatten)]
     answer: Answer,
     /// Always empty: finding entities is not part of this version.
@@ -110,7 +110,7 @@ pub struct Understood {
 
 /// Which model answered.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ModelRef {
+pub(super) struct ModelRef {
     /// Version of the intent model.
     version: String,
     /// Name of the encoder.

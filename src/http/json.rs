@@ -29,7 +29,7 @@ const MESSAGE_CHARS: usize = 200;
 /// As the extractor: `unsupported_media_type`, `body_too_large`, `request_timeout`,
 /// `invalid_utf8`, `invalid_json` (not JSON, a lone surrogate, or nested deeper than 128), and
 /// `invalid_request` (JSON, but not a `T`).
-pub struct Json<T>(pub T);
+pub(super) struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
     type Rejection = ApiError;

@@ -52,7 +52,7 @@ impl Limits {
     ///
     /// # Errors
     /// `text_too_long`.
-    pub fn check_text(&self, text: &str, at: Option<usize>) -> Result<(), ApiError> {
+    pub(super) fn check_text(&self, text: &str, at: Option<usize>) -> Result<(), ApiError> {
         let max = self.max_text_chars;
         // A character has at most four bytes, so most texts need no counting.
         if text.len() <= max || text.chars().count() <= max {
@@ -68,7 +68,7 @@ impl Limits {
     ///
     /// # Errors
     /// `batch_empty`, `batch_too_large`, `text_too_long`.
-    pub fn check_batch(&self, texts: &[String]) -> Result<(), ApiError> {
+    pub(super) fn check_batch(&self, texts: &[String]) -> Result<(), ApiError> {
         let max = self.max_batch;
         if texts.is_empty() {
             let message = format!("the batch is empty; send 1 to {max} texts");

@@ -130,6 +130,7 @@ async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     ApiError::new(ErrorCode::MethodNotAllowed, message)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 fn caught(panic: Box<dyn Any + Send>) -> Response {
     let detail = panic
         .downcast_ref::<String>()

@@ -21,7 +21,7 @@ pub(super) const PREFIX: &str = "/v1/";
 
 /// OpenAI's request.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct EmbeddingsRequest {
+pub(super) struct EmbeddingsRequest {
     /// A text, or a list of texts.
     #[schema(value_type = EmbeddingsInput)]
     input: Value,
@@ -39,7 +39,7 @@ pub struct EmbeddingsRequest {
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "the schema of a field that is read by hand, for better messages")]
-pub enum EmbeddingsInput {
+pub(super) enum EmbeddingsInput {
     /// One text.
     One(String),
     /// Many texts.
@@ -49,7 +49,7 @@ pub enum EmbeddingsInput {
 /// How a vector is written.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum EncodingFormat {
+pub(super) enum EncodingFormat {
     /// A list of numbers.
     #[default]
     Float,
@@ -59,7 +59,7 @@ pub enum EncodingFormat {
 
 /// OpenAI's answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct EmbeddingsAnswer {
+pub(super) struct EmbeddingsAnswer {
     /// Always `list`.
     #[schema(example = "list")]
     object: &'static str,
@@ -73,7 +73,7 @@ pub struct EmbeddingsAnswer {
 
 /// One vector.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct EmbeddingEntry {
+pub(super) struct EmbeddingEntry {
     /// Always `embedding`.
     #[schema(example = "embedding")]
     object: &'static str,
@@ -86,7 +86,7 @@ pub struct EmbeddingEntry {
 /// A vector as it was asked for.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum Vector {
+pub(super) enum Vector {
     /// A list of numbers.
     Float(Vec<f32>),
     /// Base64 of little-endian 32-bit floats.
@@ -95,20 +95,20 @@ pub enum Vector {
 
 /// What OpenAI would bill. Not counted here.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Usage {
+pub(super) struct Usage {
     prompt_tokens: u64,
     total_tokens: u64,
 }
 
 /// OpenAI's error.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct OpenAiError {
+pub(super) struct OpenAiError {
     error: OpenAiErrorDetail,
 }
 
 /// What went wrong.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct OpenAiErrorDetail {
+pub(super) struct OpenAiErrorDetail {
     message: String,
     /// OpenAI's class of the error.
     #[schema(example = "invalid_request_error")]

@@ -12,6 +12,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use super::AppState;
+use super::error::{self, ErrorRow};
 
 /// What stands above the routes.
 #[derive(OpenApi)]
@@ -27,7 +28,7 @@ use super::AppState;
         (name = "operation", description = "For those who run the server"),
     ),
     security(("bearer" = []), ("x-api-key" = [])),
-    modifiers(&Keys)
+    modifiers(&Keys, &Errors)
 )]
 pub(super) struct Preface;
 
@@ -41,6 +42,20 @@ impl Modify for Keys {
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         components.add_security_scheme("x-api-key", SecurityScheme::ApiKey(header));
+    }
+}
+
+/// The table of errors, which no schema can hold.
+struct Errors;
+
+impl Modify for Errors {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let mut text = openapi.info.description.take().unwrap_or_default();
+        text.push_str("\n\n| error code | status | meaning |\n|---|---|---|\n");
+        for ErrorRow { name, status, doc, .. } in &error::TABLE {
+            text.push_str(&format!("| `{name}` | {} | {doc} |\n", status.as_u16()));
+        }
+        openapi.info.description = Some(text);
     }
 }
 

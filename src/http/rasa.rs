@@ -22,7 +22,7 @@ const FALLBACK: &str = "nlu_fallback";
 
 /// Rasa's request. Fields that only Rasa knows (`sender`, `metadata`, …) are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct ParseRequest {
+pub(super) struct ParseRequest {
     /// What the visitor wrote.
     #[schema(example = "where is my parcel")]
     text: String,
@@ -32,7 +32,7 @@ pub struct ParseRequest {
 
 /// Rasa's answer.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub struct ParseAnswer {
+pub(super) struct ParseAnswer {
     /// The text as it was sent.
     text: String,
     /// The intent, `nlu_fallback`, or null for an empty message.
@@ -49,7 +49,7 @@ pub struct ParseAnswer {
 
 /// An intent and how probable it is.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct RankedIntent {
+pub(super) struct RankedIntent {
     /// Id of the intent.
     name: Option<String>,
     /// 0 to 1.

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::auth::KeyDigest;
-use super::error::ErrorCode;
 use super::*;
 use crate::intent::answer::{Alternative, Answer, Status, Thresholds, Tier};
 use crate::intent::knowledge::{Action, Example, Intent, Lang, Webhook};
@@ -252,8 +251,8 @@ async fn every_failure_has_one_shape_and_a_trace_id() {
         let reply = send(&router, request.body(body.into()).unwrap()).await;
         let error = &reply.json()["error"];
         assert_eq!(error["code"], code, "{path}: {}", reply.body);
-        let known = ErrorCode::ALL.into_iter().find(|known| known.row().name == code).unwrap();
-        assert_eq!(reply.status, known.row().status, "{code}");
+        let known = error::TABLE.iter().find(|row| row.name == code).unwrap();
+        assert_eq!(reply.status, known.status, "{code}");
         assert_eq!(reply.headers["content-type"], "application/json", "{code}");
         assert_eq!(error["trace_id"], reply.headers["x-trace-id"].to_str().unwrap(), "{code}");
         assert!(reply.headers.contains_key("traceparent"), "{code}");

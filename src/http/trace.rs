@@ -19,17 +19,17 @@ use super::error::ApiError;
 use super::openai;
 
 /// Response header with the bare trace id.
-pub const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 /// Header of W3C Trace Context, level 1 (<https://www.w3.org/TR/trace-context/>).
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The id under which a request stands in logs and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TraceId([u8; 16]);
+pub(super) struct TraceId([u8; 16]);
 
 impl TraceId {
     /// A new random id.
-    pub fn random() -> Self {
+    pub(super) fn random() -> Self {
         Self(nonzero(rand::random))
     }
 }
@@ -49,7 +49,7 @@ impl<S: Sync> FromRequestParts<S> for TraceId {
 }
 
 /// The layer: names the request, then completes the response.
-pub async fn layer(mut request: Request, next: Next) -> Response {
+pub(super) async fn layer(mut request: Request, next: Next) -> Response {
     let parent = request.headers().get_all(TRACEPARENT).iter();
     // More than one parent is none: a proxy went wrong.
     let parent = match parent.collect::<Vec<_>>().as_slice() {

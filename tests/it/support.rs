@@ -1,0 +1,135 @@
+//! A server to ask, and the means to ask it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use kefu::http::auth::KeyDigest;
+use kefu::http::{AppState, Limits};
+use kefu::intent::knowledge::KnowledgeBase;
+use kefu::server::{self, App};
+use kefu::shutdown::Shutdown;
+use kefu::understand::Understander;
+use serde_json::Value;
+
+/// A running server; it stops when this is dropped.
+pub struct TestServer {
+    pub address: SocketAddr,
+    shutdown: Shutdown,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The engine under test.
+fn engine() -> (Arc<Understander>, Arc<KnowledgeBase>) {
+    (Arc::new(Understander {}), Arc::new(KnowledgeBase::default()))
+}
+
+/// A server with default limits and no key.
+pub fn start_server() -> TestServer {
+    start_server_with(Limits::default(), None)
+}
+
+/// A server with these limits and this key.
+pub fn start_server_with(limits: Limits, key: Option<&str>) -> TestServer {
+    let (understander, knowledge) = engine();
+    let http = AppState::new(understander, knowledge, limits, key.map(KeyDigest::of));
+    let app = App { http, shutdown_timeout: Duration::from_secs(5) };
+    let shutdown = Shutdown::new();
+    let (bound, address) = mpsc::channel();
+    let thread = std::thread::spawn({
+        let shutdown = shutdown.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let any = SocketAddr::from(([127, 0, 0, 1], 0));
+                let listener = server::reserve(any).unwrap().listen().unwrap();
+                bound.send(listener.local_addr().unwrap()).unwrap();
+                server::run(listener, app, shutdown).await.unwrap();
+            });
+        }
+    });
+    TestServer { address: address.recv().unwrap(), shutdown, thread: Some(thread) }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.shutdown.begin();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
+        }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub body: String,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// The stable error code, or null.
+    pub fn code(&self) -> Value {
+        self.json()["error"]["code"].clone()
+    }
+}
+
+impl TestServer {
+    /// Sends any request.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .build()
+            .into();
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = if body.is_empty() {
+            agent.run(request.body(()).unwrap()).unwrap()
+        } else {
+            agent.run(request.body(body).unwrap()).unwrap()
+        };
+        let body = response.body_mut().read_to_string().unwrap();
+        Reply { status: response.status().as_u16(), headers: response.headers().clone(), body }
+    }
+
+    /// Sends a JSON body.
+    pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+        self.send("POST", path, &[("content-type", "application/json")], body.as_ref())
+    }
+
+    /// Asks.
+    pub fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[], b"")
+    }
+
+    /// Sends raw bytes and reads until the server hangs up.
+    pub fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // The server may hang up before it has read all; its answer counts.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
