@@ -20,6 +20,7 @@ pub use self::file::FileError;
 pub(crate) use self::values::model_source;
 pub use self::values::{ApiKey, Build, LogFormat, Mode, ModelSource, Store};
 use crate::http::Limits;
+use crate::provision::Folders;
 
 /// The command line of `kefu-server`.
 #[derive(Debug, Parser)]
@@ -80,6 +81,9 @@ pub struct ServerOptions {
     /// Folder of the knowledge base
     #[arg(long, env = "KEFU_INTENTS", value_name = "DIR", default_value = "intents")]
     pub intents: PathBuf,
+    /// Folder of further training rows (*.jsonl); need not be there
+    #[arg(long, env = "KEFU_TRAINING_DATA", value_name = "DIR", default_value = "training-data")]
+    pub training_data: PathBuf,
     /// Folder where encoder models are kept
     #[arg(long, env = "KEFU_MODELS", value_name = "DIR", default_value = "models", global = true)]
     pub models: PathBuf,
@@ -196,6 +200,15 @@ impl ServerOptions {
             max_batch: self.max_batch,
             rate_per_s: self.rate_limit,
             max_concurrent: self.max_concurrent,
+        }
+    }
+
+    /// Where the knowledge base and the models lie.
+    pub fn folders(&self) -> Folders {
+        Folders {
+            intents: self.intents.clone(),
+            training_data: self.training_data.clone(),
+            models: self.models.clone(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Where log lines go and how they look. Called once, by the commands.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
+use std::panic::PanicHookInfo;
 
 use tracing_subscriber::EnvFilter;
 
@@ -14,9 +16,19 @@ pub fn start(format: LogFormat, level: &str) {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match format {
         LogFormat::Human => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
     };
-    if started.is_err() {
-        tracing::debug!("logging was started before");
+    if started.is_ok() && format == LogFormat::Json {
+        // Whoever collects JSON lines should get a panic as one, too.
+        std::panic::set_hook(Box::new(log_panic));
     }
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let reason = panic.payload_as_str().unwrap_or("no message");
+    let backtrace = Backtrace::capture();
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(place, reason, backtrace, "panicked");
 }

@@ -106,7 +106,8 @@ pub fn model(
     if !may_build {
         return Err(ProvisionError::NotBuilt { wanted: path, intents: folders.intents.clone() });
     }
-    let earlier = newest(&folders.artifacts()).and_then(|at| artifact::load(&at, encoder.info()).ok());
+    let earlier =
+        newest(&folders.artifacts()).and_then(|at| artifact::load(&at, encoder.info()).ok());
     let model = build::build(knowledge, &out_of_scope, encoder, earlier.as_ref(), progress)?;
     let path = artifact::save(&model, &folders.artifacts())?;
     Ok((model, path))

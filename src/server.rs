@@ -196,3 +196,57 @@ async fn serve(
         tracing::debug!(%error, %peer, "a connection broke");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::http::tests::state;
+
+    const ASK_SLOWLY: &[u8] = b"POST /intent HTTP/1.1\r\nhost: a\r\n\
+        content-type: application/json\r\ncontent-length: 16\r\n\r\n{\"text\": \"slow\"}";
+
+    struct Busy {
+        shutdown: Shutdown,
+        client: std::net::TcpStream,
+        address: SocketAddr,
+        ended: tokio::task::JoinHandle<Result<(), ServeError>>,
+    }
+
+    /// A server that works on a request for a while.
+    async fn busy_server() -> Busy {
+        let listener = reserve(([127, 0, 0, 1], 0).into()).unwrap().listen().unwrap();
+        let address = listener.local_addr().unwrap();
+        let http = state(http::Limits::default(), None);
+        let app = App { http, shutdown_timeout: Duration::from_secs(10) };
+        let shutdown = Shutdown::new();
+        let ended = tokio::spawn(run(listener, app, shutdown.clone()));
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.write_all(ASK_SLOWLY).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Busy { shutdown, client, address, ended }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_was_accepted_is_answered_and_nothing_new_is_accepted() {
+        let Busy { shutdown, mut client, address, ended } = busy_server().await;
+        shutdown.begin();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("the server hangs up after its answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(ended.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_port_is_ours_alone_until_the_end() {
+        let Busy { shutdown, client, address, ended } = busy_server().await;
+        assert!(matches!(reserve(address), Err(ServeError::InUse(_))));
+        shutdown.begin();
+        assert!(ended.await.unwrap().is_ok());
+        drop(client);
+        assert!(reserve(address).unwrap().listen().is_ok());
+    }
+}

@@ -152,8 +152,7 @@ impl Understander {
     fn finish(&self, one: Asked<'_>, options: AskOptions) -> Answer {
         let State::Settled(verdict) = &one.state else { unreachable!("both tiers have run") };
         let AskOptions { top_k, explain } = options;
-        let mut answer =
-            self.model.engine.answer(one.original, &one.text, verdict, top_k, explain);
+        let mut answer = self.model.engine.answer(one.original, &one.text, verdict, top_k, explain);
         if let Some(explanation) = &mut answer.explanation {
             explanation.steps = one.steps;
         }

@@ -7,11 +7,16 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kefu::config::{Cli, Command, ConfigError, ModelsCommand, ServerOptions};
+use kefu::artifact;
+use kefu::config::{Build, Cli, Command, ConfigError, ModelsCommand, ServerOptions, model_options};
+use kefu::encoder::{Encoder, EncoderPool, PoolOptions};
 use kefu::http::AppState;
 use kefu::http::auth::KeyDigest;
 use kefu::intent::knowledge::KnowledgeBase;
 use kefu::logging;
+use kefu::models::{self, ModelStatus};
+use kefu::progress::TerminalBar;
+use kefu::provision;
 use kefu::server::{self, App};
 use kefu::shutdown::Shutdown;
 use kefu::understand::Understander;
@@ -35,22 +40,55 @@ fn main() -> ExitCode {
     }
 }
 
-/// Builds the engine and what it knows.
+/// Gets the encoder, and the intent model that fits the knowledge base.
 fn build_understander(
     options: &ServerOptions,
 ) -> anyhow::Result<(Arc<Understander>, Arc<KnowledgeBase>)> {
-    anyhow::bail!("the engine is not part of this build yet (model {})", options.model)
+    let bar = TerminalBar::default();
+    let sources = model_options(&options.models, &options.model_source);
+    let encoder = provision::encoder(&options.model, &sources, &bar)?;
+    let model = match &options.artifact {
+        Some(path) => artifact::load(path, encoder.info())?,
+        None => {
+            let may_build = options.build == Build::Auto;
+            provision::model(&options.folders(), &encoder, may_build, &bar)?.0
+        }
+    };
+    let pool_options = PoolOptions {
+        threads: options.threads,
+        capacity_texts: options.queue,
+        ..PoolOptions::default()
+    };
+    let pool = EncoderPool::start(Arc::new(encoder), pool_options)?;
+    let knowledge = Arc::new(model.engine.knowledge().clone());
+    Ok((Arc::new(Understander::new(Arc::new(model), pool)), knowledge))
 }
 
 /// `models list`.
 fn list_models(options: &ServerOptions) -> anyhow::Result<()> {
-    anyhow::bail!("listing models in {} is not part of this build yet", options.models.display())
+    let mut out = std::io::stdout();
+    for ModelStatus { known, installed } in models::list(&options.models) {
+        let state = match installed {
+            Some(Ok(_)) => "installed".to_owned(),
+            Some(Err(reason)) => format!("unusable: {reason}"),
+            None => "not installed".to_owned(),
+        };
+        let languages = known.languages.join(", ");
+        writeln!(
+            out,
+            "{}: {state}; {languages}; {}; {}",
+            known.name, known.license, known.description
+        )?;
+    }
+    Ok(())
 }
 
 /// `models pull NAME`.
 fn pull_model(options: &ServerOptions, name: &str) -> anyhow::Result<()> {
-    let folder = options.models.display();
-    anyhow::bail!("fetching {name} into {folder} is not part of this build yet")
+    let sources = model_options(&options.models, &options.model_source);
+    let model = models::ensure(name, &sources, &TerminalBar::default())?;
+    writeln!(std::io::stdout(), "{name} is in {}", model.path.display())?;
+    Ok(())
 }
 
 #[tokio::main]

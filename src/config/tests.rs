@@ -162,7 +162,8 @@ fn subcommands() {
 
 #[test]
 fn the_docs_list_every_option() {
-    let docs = include_str!("../../docs/configuration.md");
+    let mut table =
+        "\n| flag | variable | key | default | what |\n|---|---|---|---|---|\n".to_owned();
     for arg in options() {
         let (id, flag) = (arg.get_id().as_str(), arg.get_long().unwrap());
         let default = match (id, arg.get_default_values()) {
@@ -171,9 +172,22 @@ fn the_docs_list_every_option() {
             (_, values) => format!("`{}`", values[0].to_str().unwrap()),
         };
         let key = if id == "config" { "not a key".to_owned() } else { format!("`{id}`") };
-        let env = id.to_uppercase();
-        let help = arg.get_help().unwrap();
-        let line = format!("| `--{flag}` | `KEFU_{env}` | {key} | {default} | {help} |");
-        assert!(docs.contains(&line), "docs/configuration.md lacks: {line}");
+        let (env, help) = (id.to_uppercase(), arg.get_help().unwrap());
+        let line = format!("| `--{flag}` | `KEFU_{env}` | {key} | {default} | {help} |\n");
+        table.push_str(&line);
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let docs = std::fs::read_to_string(&path).unwrap();
+    let start = docs.find("GOLDEN=1 -->\n").unwrap() + "GOLDEN=1 -->\n".len();
+    let end = docs.find("<!-- end of options -->").unwrap();
+    let wanted = format!("{}{table}{}", &docs[..start], &docs[end..]);
+    if std::env::var_os("KEFU_UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    } else {
+        assert!(
+            docs == wanted,
+            "docs/configuration.md is not what the options are; run the tests with \
+             KEFU_UPDATE_GOLDEN=1"
+        );
     }
 }

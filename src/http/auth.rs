@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn keys_in_headers() {
-        let rows: [(&str, &[(&'static str, &'static str)], Option<&str>); 6] = [
+        type Sent = &'static [(&'static str, &'static str)];
+        let rows: [(&str, Sent, Option<&str>); 6] = [
             ("none", &[], None),
             ("bearer", &[("authorization", "Bearer k1")], Some("k1")),
             ("scheme in any case", &[("authorization", "bearer k1")], Some("k1")),

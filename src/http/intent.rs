@@ -37,7 +37,7 @@ pub(super) struct IntentRequest {
 pub(super) struct BatchRequest {
     /// What visitors wrote; `items` is another name for it.
     #[serde(alias = "items")]
-    #[schema(min_items = 1, max_items = 64, example = json!(["我要退款", "where is my parcel"]))]
+    #[schema(min_items = 1, example = json!(["我要退款", "where is my parcel"]))]
     texts: Vec<String>,
     /// How many alternatives at the most, each.
     #[serde(default)]

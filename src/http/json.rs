@@ -70,6 +70,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        let message = "the body is compressed; send it without `content-encoding`";
+        return Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
+    }
     let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = sent.and_then(|value| value.split(';').next()).map(str::trim);
     if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
@@ -169,5 +173,9 @@ mod tests {
             assert_eq!(require_json(&headers).is_ok(), good, "{sent}");
         }
         assert!(require_json(&HeaderMap::new()).is_err());
+        let mut compressed = HeaderMap::new();
+        compressed.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+        compressed.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        assert!(require_json(&compressed).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! How much one request, one address and all of them together may ask.
 //!
 //! Sizes are checked where the body is read and the texts are parsed; rate and concurrency in
-//! [`layer`], before either. Every bound is an answer (413, 422, 429), and every bound on memory
+//! `layer`, before either. Every bound is an answer (413, 422, 429), and every bound on memory
 //! holds against many addresses too.
 
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -19,7 +19,7 @@ mod openai;
 mod openapi;
 mod rasa;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trace;
 
 use std::any::Any;

@@ -28,9 +28,8 @@ pub(super) struct EmbeddingsRequest {
     /// Any name; the answer says which model it was.
     #[expect(dead_code, reason = "accepted, and answered with the one model that there is")]
     model: Option<String>,
-    /// How a vector is written.
-    #[serde(default)]
-    encoding_format: EncodingFormat,
+    /// How a vector is written; `float` by default.
+    encoding_format: Option<EncodingFormat>,
     /// Must be the encoder's own dimension: cutting its vectors makes them worse.
     dimensions: Option<u64>,
 }
@@ -47,11 +46,10 @@ pub(super) enum EmbeddingsInput {
 }
 
 /// How a vector is written.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum EncodingFormat {
     /// A list of numbers.
-    #[default]
     Float,
     /// Base64 of little-endian 32-bit floats.
     Base64,
@@ -140,11 +138,12 @@ pub(super) async fn embeddings(
         let message = format!("the encoder has {0} dimensions; send {0} or none", model.dimension);
         return Err(ApiError::invalid_field("dimensions", message));
     }
+    let format = request.encoding_format.unwrap_or(EncodingFormat::Float);
     let vectors = state.engine.embed(texts).await?;
     let data = vectors.into_iter().enumerate().map(|(index, vector)| EmbeddingEntry {
         object: "embedding",
         index,
-        embedding: Vector::write(vector, request.encoding_format),
+        embedding: Vector::write(vector, format),
     });
     Ok(axum::Json(EmbeddingsAnswer {
         object: "list",

@@ -24,6 +24,10 @@ impl Canned {
     pub(super) fn ask(&self, text: &str, options: AskOptions) -> Result<Answer, UnderstandError> {
         let (status, tier) = match text {
             "panic" => panic!("a bug with a secret"),
+            "slow" => {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                (Status::Matched, Tier::Semantic)
+            }
             "busy" => return Err(UnderstandError::Busy { capacity: 7 }),
             "stopping" => return Err(UnderstandError::Stopping),
             "failed" => return Err(UnderstandError::Failed("a secret".to_owned())),
@@ -74,7 +78,8 @@ impl Reply {
     }
 }
 
-fn state(limits: Limits, api_key: Option<KeyDigest>) -> AppState {
+/// State around the canned engine.
+pub(crate) fn state(limits: Limits, api_key: Option<KeyDigest>) -> AppState {
     let example = |text: &str, lang| Example {
         text: text.to_owned(),
         lang,

@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use super::error::ApiError;
 use super::openai;
@@ -61,7 +62,9 @@ pub(super) async fn layer(mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
 
-    let mut response = next.run(request).await;
+    // Whatever is logged below stands under the trace id.
+    let span = tracing::info_span!("request", %trace, %method, path);
+    let mut response = next.run(request).instrument(span).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let status = response.status().as_u16();
         tracing::debug!(%trace, %method, path, status, %error, "refused");

@@ -28,7 +28,8 @@ impl EmbeddingCache {
         let (known, whole) = read(&bytes, encoder.dimension);
         if whole < bytes.len() {
             // Without the cut-off record, new ones can follow. A failure shows at the next write.
-            let _ = OpenOptions::new().write(true).open(&path).and_then(|f| f.set_len(whole as u64));
+            let _ =
+                OpenOptions::new().write(true).open(&path).and_then(|f| f.set_len(whole as u64));
         }
         Self { path, known }
     }

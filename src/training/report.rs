@@ -135,7 +135,14 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<String> =
             self.rows.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        writeln!(f, "{} with {}: {} intents, rows: {}", self.data, self.encoder, self.intents, rows.join(", "))?;
+        writeln!(
+            f,
+            "{} with {}: {} intents, rows: {}",
+            self.data,
+            self.encoder,
+            self.intents,
+            rows.join(", ")
+        )?;
         writeln!(f, "thresholds from {}", self.thresholds_from)?;
         let mut line = |name: &str, value: f64| writeln!(f, "  {name:<56}{:>7.2} %", 100.0 * value);
         line("accuracy of the top intent before rejection", self.accuracy)?;

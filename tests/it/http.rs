@@ -40,236 +40,79 @@ fn odd_texts_are_answered() {
     }
 }
 
+/// One bad request and its answer.
+struct Bad {
+    name: &'static str,
+    method: &'static str,
+    path: &'static str,
+    content_type: &'static str,
+    body: Vec<u8>,
+    status: u16,
+    code: &'static str,
+}
+
+/// A bad body for `path`.
+fn bad(name: &'static str, path: &'static str, body: impl Into<Vec<u8>>, status: u16) -> Bad {
+    let code = match status {
+        413 => "body_too_large",
+        415 => "unsupported_media_type",
+        404 => "not_found",
+        405 => "method_not_allowed",
+        400 => "invalid_json",
+        _ => "invalid_request",
+    };
+    let (method, content_type) = ("POST", "application/json");
+    Bad { name, method, path, content_type, body: body.into(), status, code }
+}
+
+#[rustfmt::skip]
+fn bad_requests() -> Vec<Bad> {
+    let text = |text: &str| json!({"text": text}).to_string();
+    let deep = format!("{{\"text\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep_list = "[".repeat(10_000);
+    let batch = json!({"texts": vec!["a"; 65]}).to_string();
+    let long_batch = json!({"texts": ["a", "x".repeat(2_001)]}).to_string();
+    vec![
+        Bad { code: "text_too_long", ..bad("1 MB of text", "/intent", text(&"x".repeat(1_000_000)), 422) },
+        Bad { code: "text_too_long", ..bad("one too many", "/intent", text(&"退".repeat(2_001)), 422) },
+        bad("2 MB of text", "/intent", text(&"x".repeat(2_000_000)), 413),
+        bad("9 MB of text", "/intent", text(&"x".repeat(9_000_000)), 413),
+        Bad { code: "invalid_utf8", ..bad("not UTF-8", "/intent", b"{\"text\": \"\xff\xfe\"}", 400) },
+        Bad { code: "invalid_utf8", ..bad("half a character", "/intent", b"{\"text\": \"\xe9\x80\"}", 400) },
+        bad("a lone surrogate", "/intent", br#"{"text": "\ud800"}"#, 400),
+        bad("a late surrogate", "/intent", br#"{"text": "\udc00a"}"#, 400),
+        bad("10k deep where text belongs", "/intent", deep, 422),
+        bad("10k deep", "/intent", deep_list.clone(), 422),
+        bad("10k deep tokens", "/v1/embeddings", format!("{{\"input\": {deep_list}"), 400),
+        bad("no JSON", "/intent", b"text=hi", 400),
+        bad("no body", "/intent", b"", 400),
+        bad("an array", "/intent", b"[]", 422),
+        bad("null text", "/intent", br#"{"text": null}"#, 422),
+        bad("a number as text", "/intent", br#"{"text": 7}"#, 422),
+        bad("an unknown field", "/intent", br#"{"text": "a", "topk": 1}"#, 422),
+        bad("twice the field", "/intent", br#"{"text": "a", "text": "b"}"#, 422),
+        bad("top_k 0", "/intent", br#"{"text": "a", "top_k": 0}"#, 422),
+        bad("top_k 21", "/intent", br#"{"text": "a", "top_k": 21}"#, 422),
+        bad("top_k huge", "/intent", br#"{"text": "a", "top_k": 1e99}"#, 422),
+        Bad { content_type: "application/x-www-form-urlencoded", ..bad("a form", "/intent", b"text=a", 415) },
+        Bad { content_type: "text/json", ..bad("another type", "/intent", b"{}", 415) },
+        Bad { code: "batch_empty", ..bad("an empty batch", "/intent/batch", br#"{"texts": []}"#, 422) },
+        Bad { code: "batch_too_large", ..bad("a large batch", "/intent/batch", batch, 422) },
+        Bad { code: "text_too_long", ..bad("a long text in a batch", "/intent/batch", long_batch, 422) },
+        bad("Rasa without text", "/model/parse", b"{}", 422),
+        bad("OpenAI with tokens", "/v1/embeddings", br#"{"input": [1]}"#, 422),
+        Bad { method: "GET", ..bad("a wrong method", "/intent", b"", 405) },
+        Bad { method: "BREW", ..bad("an unknown method", "/intent", b"", 405) },
+        Bad { method: "GET", ..bad("an unknown path", "/intents/", b"", 404) },
+        Bad { method: "GET", ..bad("a path up", "/../etc/passwd", b"", 404) },
+    ]
+}
+
 #[test]
 fn bad_input_is_refused_with_a_code_and_a_trace_id() {
     let server = start_server();
-    let json_type = ("content-type", "application/json");
-    let text = |text: &str| json!({"text": text}).to_string().into_bytes();
-    let deep = format!("{{\"text\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
-    let deep_and_unknown = format!("{{\"a\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
-    let batch = json!({"texts": vec!["a"; 65]}).to_string();
-    let long_batch = json!({"texts": ["a", "x".repeat(2_001)]}).to_string();
-    let ok = text("a");
-    type Row<'a> = (&'a str, &'a str, &'a str, (&'a str, &'a str), Vec<u8>, u16, &'a str);
-    let rows: Vec<Row<'_>> = vec![
-        (
-            "1 MB of text",
-            "POST",
-            "/intent",
-            json_type,
-            text(&"x".repeat(1_000_000)),
-            422,
-            "text_too_long",
-        ),
-        (
-            "2 MB of text",
-            "POST",
-            "/intent",
-            json_type,
-            text(&"x".repeat(2_000_000)),
-            413,
-            "body_too_large",
-        ),
-        (
-            "9 MB of text",
-            "POST",
-            "/intent",
-            json_type,
-            text(&"x".repeat(9_000_000)),
-            413,
-            "body_too_large",
-        ),
-        (
-            "one character too many",
-            "POST",
-            "/intent",
-            json_type,
-            text(&"退".repeat(2_001)),
-            422,
-            "text_too_long",
-        ),
-        (
-            "not UTF-8",
-            "POST",
-            "/intent",
-            json_type,
-            b"{\"text\": \"\xff\xfe\"}".to_vec(),
-            400,
-            "invalid_utf8",
-        ),
-        (
-            "half a character",
-            "POST",
-            "/intent",
-            json_type,
-            b"{\"text\": \"\xe9\x80\"}".to_vec(),
-            400,
-            "invalid_utf8",
-        ),
-        (
-            "a lone surrogate",
-            "POST",
-            "/intent",
-            json_type,
-            br#"{"text": "\ud800"}"#.to_vec(),
-            400,
-            "invalid_json",
-        ),
-        (
-            "a late surrogate",
-            "POST",
-            "/intent",
-            json_type,
-            br#"{"text": "\udc00a"}"#.to_vec(),
-            400,
-            "invalid_json",
-        ),
-        ("10k deep", "POST", "/intent", json_type, deep.into_bytes(), 422, "invalid_request"),
-        (
-            "10k deep, unknown",
-            "POST",
-            "/intent",
-            json_type,
-            deep_and_unknown.into_bytes(),
-            422,
-            "invalid_request",
-        ),
-        ("no JSON", "POST", "/intent", json_type, b"text=hi".to_vec(), 400, "invalid_json"),
-        ("no body", "POST", "/intent", json_type, vec![], 400, "invalid_json"),
-        ("an array", "POST", "/intent", json_type, b"[]".to_vec(), 422, "invalid_request"),
-        (
-            "null text",
-            "POST",
-            "/intent",
-            json_type,
-            b"{\"text\": null}".to_vec(),
-            422,
-            "invalid_request",
-        ),
-        (
-            "a number as text",
-            "POST",
-            "/intent",
-            json_type,
-            b"{\"text\": 7}".to_vec(),
-            422,
-            "invalid_request",
-        ),
-        (
-            "unknown field",
-            "POST",
-            "/intent",
-            json_type,
-            br#"{"text": "a", "topk": 1}"#.to_vec(),
-            422,
-            "invalid_request",
-        ),
-        (
-            "twice the field",
-            "POST",
-            "/intent",
-            json_type,
-            br#"{"text": "a", "text": "b"}"#.to_vec(),
-            422,
-            "invalid_request",
-        ),
-        (
-            "top_k 0",
-            "POST",
-            "/intent",
-            json_type,
-            br#"{"text": "a", "top_k": 0}"#.to_vec(),
-            422,
-            "invalid_request",
-        ),
-        (
-            "top_k 21",
-            "POST",
-            "/intent",
-            json_type,
-            br#"{"text": "a", "top_k": 21}"#.to_vec(),
-            422,
-            "invalid_request",
-        ),
-        (
-            "top_k huge",
-            "POST",
-            "/intent",
-            json_type,
-            br#"{"text": "a", "top_k": 1e99}"#.to_vec(),
-            422,
-            "invalid_request",
-        ),
-        (
-            "form",
-            "POST",
-            "/intent",
-            ("content-type", "application/x-www-form-urlencoded"),
-            ok.clone(),
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            "no content type",
-            "POST",
-            "/intent",
-            ("x-nothing", "1"),
-            ok.clone(),
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            "empty batch",
-            "POST",
-            "/intent/batch",
-            json_type,
-            b"{\"texts\": []}".to_vec(),
-            422,
-            "batch_empty",
-        ),
-        (
-            "large batch",
-            "POST",
-            "/intent/batch",
-            json_type,
-            batch.into_bytes(),
-            422,
-            "batch_too_large",
-        ),
-        (
-            "long text in a batch",
-            "POST",
-            "/intent/batch",
-            json_type,
-            long_batch.into_bytes(),
-            422,
-            "text_too_long",
-        ),
-        (
-            "Rasa without text",
-            "POST",
-            "/model/parse",
-            json_type,
-            b"{}".to_vec(),
-            422,
-            "invalid_request",
-        ),
-        (
-            "OpenAI with tokens",
-            "POST",
-            "/v1/embeddings",
-            json_type,
-            b"{\"input\": [1]}".to_vec(),
-            422,
-            "invalid_request",
-        ),
-        ("wrong method", "GET", "/intent", json_type, vec![], 405, "method_not_allowed"),
-        ("unknown method", "BREW", "/intent", json_type, vec![], 405, "method_not_allowed"),
-        ("unknown path", "GET", "/intents/", json_type, vec![], 404, "not_found"),
-        ("a path up", "GET", "/../etc/passwd", json_type, vec![], 404, "not_found"),
-    ];
-    for (name, method, path, header, body, status, code) in rows {
-        let reply = server.send(method, path, &[header], &body);
+    for Bad { name, method, path, content_type, body, status, code } in bad_requests() {
+        let reply = server.send(method, path, &[("content-type", content_type)], &body);
         assert_eq!((reply.status, reply.code()), (status, json!(code)), "{name}: {}", reply.body);
         assert!(reply.body.len() < 1_000, "{name}: the answer repeats the input");
         let trace = reply.headers["x-trace-id"].to_str().unwrap();

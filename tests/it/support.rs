@@ -16,8 +16,8 @@ use kefu::understand::Understander;
 use serde_json::Value;
 
 /// A running server; it stops when this is dropped.
-pub struct TestServer {
-    pub address: SocketAddr,
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
     shutdown: Shutdown,
     thread: Option<JoinHandle<()>>,
 }
@@ -28,12 +28,12 @@ fn engine() -> (Arc<Understander>, Arc<KnowledgeBase>) {
 }
 
 /// A server with default limits and no key.
-pub fn start_server() -> TestServer {
+pub(crate) fn start_server() -> TestServer {
     start_server_with(Limits::default(), None)
 }
 
 /// A server with these limits and this key.
-pub fn start_server_with(limits: Limits, key: Option<&str>) -> TestServer {
+pub(crate) fn start_server_with(limits: Limits, key: Option<&str>) -> TestServer {
     let (understander, knowledge) = engine();
     let http = AppState::new(understander, knowledge, limits, key.map(KeyDigest::of));
     let app = App { http, shutdown_timeout: Duration::from_secs(5) };
@@ -70,27 +70,33 @@ impl Drop for TestServer {
 
 /// What came back.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: ureq::http::HeaderMap,
-    pub body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Reply {
     /// The body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
     /// The stable error code, or null.
-    pub fn code(&self) -> Value {
+    pub(crate) fn code(&self) -> Value {
         self.json()["error"]["code"].clone()
     }
 }
 
 impl TestServer {
     /// Sends any request.
-    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -113,17 +119,17 @@ impl TestServer {
     }
 
     /// Sends a JSON body.
-    pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+    pub(crate) fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Reply {
         self.send("POST", path, &[("content-type", "application/json")], body.as_ref())
     }
 
     /// Asks.
-    pub fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         self.send("GET", path, &[], b"")
     }
 
     /// Sends raw bytes and reads until the server hangs up.
-    pub fn raw(&self, bytes: &[u8]) -> String {
+    pub(crate) fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         // The server may hang up before it has read all; its answer counts.

@@ -56,7 +56,12 @@ pub(super) fn run(
         format!(
             "built {} in {:.1} s: {} intents, {} examples, {} index, thresholds in scope {:.3}, \
              matched {:.3}",
-            b.path, b.seconds, b.intents, b.examples, b.index, b.thresholds.in_scope,
+            b.path,
+            b.seconds,
+            b.intents,
+            b.examples,
+            b.index,
+            b.thresholds.in_scope,
             b.thresholds.matched
         )
     })?;

@@ -68,11 +68,7 @@ pub(super) fn run(
     Ok(if reached { Outcome::Done } else { Outcome::GateFailed })
 }
 
-fn on_data_set(
-    args: &EvalArgs,
-    folder: &Path,
-    progress: &dyn Progress,
-) -> anyhow::Result<Report> {
+fn on_data_set(args: &EvalArgs, folder: &Path, progress: &dyn Progress) -> anyhow::Result<Report> {
     let mut data = Dataset::read(folder, args.train.as_deref())?;
     if let Some(intent) = &args.out_of_scope_intent {
         data.move_out_of_scope(intent);
@@ -125,7 +121,8 @@ fn on_data_set(
         decisions.iter().zip(truths).map(|(made, truth)| Judgement::new(made, truth)).collect()
     };
     let names = labels.iter().map(|name| (*name).to_owned()).collect();
-    let mut report = Report::new(&folder.display().to_string(), names, judge(&test), judge(&oos_test));
+    let mut report =
+        Report::new(&folder.display().to_string(), names, judge(&test), judge(&oos_test));
     report.encoder.clone_from(&encoder.info().name);
     report.thresholds_from = if data.valid.is_empty() {
         "cross-validation on the training rows".to_owned()

@@ -129,7 +129,11 @@ struct Output {
 
 impl Output {
     /// Writes `value` as a line of JSON, or the text that `human` makes of it.
-    fn write<T: Serialize>(&mut self, value: &T, human: impl FnOnce(&T) -> String) -> io::Result<()> {
+    fn write<T: Serialize>(
+        &mut self,
+        value: &T,
+        human: impl FnOnce(&T) -> String,
+    ) -> io::Result<()> {
         let line = if self.json { serde_json::to_string(value)? } else { human(value) };
         writeln!(io::stdout(), "{line}")
     }
