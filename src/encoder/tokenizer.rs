@@ -28,7 +28,11 @@ impl TextTokenizer {
     ///
     /// # Errors
     /// [`TokenizerError`] when the file can't be read or is not a tokenizer.
-    pub(super) fn load(path: &Path, prefix: &str, max_tokens: usize) -> Result<Self, TokenizerError> {
+    pub(super) fn load(
+        path: &Path,
+        prefix: &str,
+        max_tokens: usize,
+    ) -> Result<Self, TokenizerError> {
         let error = |reason: String| TokenizerError { path: path.to_owned(), reason };
         let raw = std::fs::read(path).map_err(|reason| error(reason.to_string()))?;
         let json = serde_json::from_slice(&raw).map_err(|reason| error(reason.to_string()))?;

@@ -147,7 +147,11 @@ impl WeightFile {
     ///
     /// # Errors
     /// [`WeightsError::Tensor`] when it is missing or does not fit, [`WeightsError::Io`] otherwise.
-    pub(crate) fn raw(&mut self, name: &str, shape: &[usize]) -> Result<(Dtype, Vec<u8>), WeightsError> {
+    pub(crate) fn raw(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<(Dtype, Vec<u8>), WeightsError> {
         let (dtype, start) = self.locate(name, shape)?;
         let bytes = shape.iter().product::<usize>() * dtype.bytes();
         Ok((dtype, self.read_at(start, bytes)?))
