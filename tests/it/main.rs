@@ -6,3 +6,5 @@
 mod encoder;
 mod hub;
 mod models;
+#[cfg(unix)]
+mod package;
