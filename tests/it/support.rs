@@ -2,16 +2,22 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use kefu::artifact::Model;
+use kefu::encoder::{EncoderPool, PoolOptions, SentenceEncoder};
 use kefu::http::auth::KeyDigest;
 use kefu::http::{AppState, Limits};
 use kefu::intent::knowledge::KnowledgeBase;
+use kefu::models::{self, Options};
+use kefu::progress::Silent;
 use kefu::server::{self, App};
 use kefu::shutdown::Shutdown;
+use kefu::training::build::build;
 use kefu::understand::Understander;
 use serde_json::Value;
 
@@ -22,9 +28,47 @@ pub(crate) struct TestServer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The tiny random encoder of the fixtures.
+pub fn tiny_encoder() -> SentenceEncoder {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-bert");
+    let nowhere = Path::new("unused");
+    let options = Options { models_dir: nowhere.to_owned(), local: None, hub: None, pip: None };
+    SentenceEncoder::load(&models::ensure(folder, &options, &Silent).unwrap().spec()).unwrap()
+}
+
+/// A knowledge base small enough to train on in a moment.
+pub const KNOWLEDGE: &str = r#"
+version: 1
+intents:
+  - id: delivery_delay
+    answers: {zh: [马上为您查询], en: [I will check at once]}
+    keywords:
+      - any: [物流不更新]
+    examples:
+      zh: [我的快递怎么还没到, 快递太慢了, 包裹迟迟不到]
+      en: [my parcel is late, where is my parcel, the delivery is slow]
+  - id: refund_request
+    keywords:
+      - any: [refund my money]
+    examples:
+      zh: [我要退款, 把钱退给我, 申请退款]
+      en: [I want a refund, give my money back, refund please]
+"#;
+
+/// Trains on [`KNOWLEDGE`].
+pub fn tiny_model(encoder: &SentenceEncoder) -> Model {
+    let sources = [(PathBuf::from("shop.yaml"), KNOWLEDGE.to_owned())];
+    let knowledge = kefu::knowledge::parse(&sources).unwrap();
+    build(knowledge, &[], encoder, None, &Silent).unwrap()
+}
+
 /// The engine under test.
 fn engine() -> (Arc<Understander>, Arc<KnowledgeBase>) {
-    (Arc::new(Understander {}), Arc::new(KnowledgeBase::default()))
+    let encoder = tiny_encoder();
+    let model = Arc::new(tiny_model(&encoder));
+    let knowledge = Arc::new(model.engine.knowledge().clone());
+    let pool = EncoderPool::start(Arc::new(encoder), PoolOptions::default()).unwrap();
+    (Arc::new(Understander::new(model, pool)), knowledge)
 }
 
 /// A server with default limits and no key.
