@@ -61,7 +61,7 @@ impl Canned {
             intents: 1,
             examples: 3,
             index: "exact".to_owned(),
-            thresholds: Thresholds { matched: 0.7, ambiguous: 0.4 },
+            thresholds: Thresholds { in_scope: 0.4, matched: 0.7 },
         }
     }
 }
