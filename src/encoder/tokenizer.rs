@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tokenizers::Tokenizer;
+use tokenizers::models::unigram::Unigram;
 use tokenizers::utils::truncation::TruncationParams;
 
 /// `tokenizer.json` could not be used.
@@ -41,8 +42,12 @@ impl TextTokenizer {
     }
 
     fn from_json(mut json: Value, prefix: &str, max_tokens: usize) -> Result<Self, String> {
-        forget_special_tokens(&mut json);
+        let special = forget_added_tokens(&mut json);
+        let unigram = take_unigram(&mut json, &special)?;
         let mut inner: Tokenizer = serde_json::from_value(json).map_err(|e| e.to_string())?;
+        if let Some(unigram) = unigram {
+            inner.with_model(unigram);
+        }
         inner.with_padding(None);
         let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
         inner.with_truncation(Some(truncation)).map_err(|e| e.to_string())?;
@@ -65,31 +70,41 @@ impl TextTokenizer {
     }
 }
 
-/// Makes special tokens unreachable from text.
+/// Empties the list of added tokens, which the library looks for in the raw text, and returns their
+/// texts. The post-processor puts special tokens in by id, so ids stay what they were.
+fn forget_added_tokens(json: &mut Value) -> Vec<String> {
+    let Some(added) = json.get_mut("added_tokens") else { return Vec::new() };
+    let added = std::mem::replace(added, Value::Array(Vec::new()));
+    let tokens = added.as_array().into_iter().flatten();
+    tokens.filter_map(|token| token.get("content")?.as_str().map(str::to_owned)).collect()
+}
+
+/// Takes a Unigram model out of the JSON and leaves a stub; other kinds stay where they are.
 ///
-/// The library looks for added tokens in the raw text, and a Unigram model would find `</s>` among
-/// its own pieces. So the list of added tokens is emptied, and special pieces get a name with a
-/// NUL in front, which no normalised text contains. The post-processor puts special tokens in by
-/// id, so ids stay what they were.
-fn forget_special_tokens(json: &mut Value) {
-    let Some(added) = json.get_mut("added_tokens").map(Value::take) else { return };
-    json["added_tokens"] = Value::Array(Vec::new());
-    let special: Vec<&str> = added
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|token| token.get("content").and_then(Value::as_str))
-        .collect();
-    let unigram = json.pointer("/model/type").and_then(Value::as_str) == Some("Unigram");
-    let vocab = json.pointer_mut("/model/vocab").and_then(Value::as_array_mut);
-    if let (true, Some(vocab)) = (unigram, vocab) {
-        for piece in vocab {
-            let Some(text) = piece.get_mut(0) else { continue };
-            if let Some(name) = text.as_str().filter(|name| special.contains(name)) {
-                *text = Value::String(format!("\0{name}"));
-            }
-        }
+/// The library would convert its vocabulary twice more on the way. Special pieces, which such a
+/// model would find in text (`</s>` is one of its own pieces), get a NUL in front, which no
+/// normalised text contains.
+fn take_unigram(json: &mut Value, special: &[String]) -> Result<Option<Unigram>, String> {
+    if json.pointer("/model/type").and_then(Value::as_str) != Some("Unigram") {
+        return Ok(None);
     }
+    let stub = serde_json::json!({"type": "Unigram", "unk_id": 0, "vocab": [["?", 0.0]]});
+    let mut model = std::mem::replace(&mut json["model"], stub);
+    let Value::Array(vocab) = model["vocab"].take() else {
+        return Err("its Unigram model has no vocabulary".to_owned());
+    };
+    let mut pieces = Vec::with_capacity(vocab.len());
+    for mut entry in vocab {
+        let score = entry.get(1).and_then(Value::as_f64);
+        let (Some(Value::String(piece)), Some(score)) = (entry.get_mut(0).map(Value::take), score)
+        else {
+            return Err("its vocabulary has an entry that is not a piece with a score".to_owned());
+        };
+        pieces.push((if special.contains(&piece) { format!("\0{piece}") } else { piece }, score));
+    }
+    let unk_id = model["unk_id"].as_u64().and_then(|id| usize::try_from(id).ok());
+    let byte_fallback = model["byte_fallback"].as_bool().unwrap_or(false);
+    Unigram::from(pieces, unk_id, byte_fallback).map(Some).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
