@@ -180,14 +180,11 @@ fn begin(
     plan: Vec<Planned>,
     progress: &dyn Progress,
 ) -> Result<TensorWriter<BufWriter<std::fs::File>>, ModelError> {
-    let bytes = plan.iter().map(|t| t.shape.iter().product::<usize>() * t.dtype.bytes()).sum();
-    progress.start("converting weights", Some(bytes_u64(bytes)));
+    let bytes: usize =
+        plan.iter().map(|t| t.shape.iter().product::<usize>() * t.dtype.bytes()).sum();
+    progress.start("converting weights", Some(bytes as u64));
     let out = BufWriter::with_capacity(1 << 20, staging.create(FILES[2])?);
     TensorWriter::new(out, plan).map_err(|e| ModelError::io(&staging.path().join(FILES[2]), e))
-}
-
-fn bytes_u64(bytes: usize) -> u64 {
-    bytes as u64
 }
 
 fn read_json(path: &Path) -> Result<Value, ModelError> {
