@@ -1,7 +1,7 @@
 //! Where log lines go and how they look. Called once, by the commands.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 
 use tracing_subscriber::EnvFilter;
@@ -13,7 +13,10 @@ use crate::config::LogFormat;
 /// Standard output is left to what a command is asked for. A second call changes nothing.
 pub fn start(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     let started = match format {
         LogFormat::Human => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),

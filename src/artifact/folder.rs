@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +24,9 @@ const KNOWLEDGE: &str = "knowledge.json";
 const VOCABULARY: &str = "vocabulary.json";
 const WEIGHTS: &str = "weights.safetensors";
 const INDEX: &str = "index";
+const STAGING: &str = ".building-";
+/// A staging folder that nobody touched for so long belongs to a build that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
 pub(super) fn save(model: &Model, folder: &Path) -> Result<PathBuf, ArtifactError> {
     let target = folder.join(model.identity.version());
@@ -30,8 +34,9 @@ pub(super) fn save(model: &Model, folder: &Path) -> Result<PathBuf, ArtifactErro
         return Ok(target);
     }
     fs::create_dir_all(folder).map_err(|source| io(folder, source))?;
+    remove_abandoned(folder);
     let staging = tempfile::Builder::new()
-        .prefix(".building-")
+        .prefix(STAGING)
         .tempdir_in(folder)
         .map_err(|source| io(folder, source))?;
     let at = staging.path();
@@ -60,6 +65,19 @@ pub(super) fn save(model: &Model, folder: &Path) -> Result<PathBuf, ArtifactErro
     fs::rename(at, &target).map_err(|source| io(&target, source))?;
     File::open(folder).and_then(|dir| dir.sync_all()).map_err(|source| io(folder, source))?;
     Ok(target)
+}
+
+/// Removes what killed builds left; one that cannot be removed only takes room.
+fn remove_abandoned(folder: &Path) {
+    let is_abandoned = |entry: &fs::DirEntry| {
+        let modified = entry.metadata().and_then(|data| data.modified());
+        let age = modified.ok().and_then(|time| time.elapsed().ok());
+        entry.file_name().to_string_lossy().starts_with(STAGING)
+            && age.is_some_and(|age| age > ABANDONED_AFTER)
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(is_abandoned) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
 }
 
 pub(super) fn load(path: &Path, encoder: &EncoderInfo) -> Result<Model, ArtifactError> {

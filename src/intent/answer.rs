@@ -23,7 +23,7 @@ pub enum Tier {
     Keyword,
     /// The encoder, the head and the neighbours.
     Semantic,
-    /// Nothing was asked: the message has no visible text.
+    /// Nothing was asked: the message has no letter and no digit, and no keyword rule is for it.
     None,
 }
 

@@ -121,22 +121,25 @@ impl Engine {
         &self.vectors
     }
 
-    /// Tier 1: settles empty texts and strong keywords.
+    /// Tier 1: settles strong keywords, and texts without a letter or a digit.
     pub fn first_tier(&self, text: &Normalized) -> FirstTier {
-        if text.text().is_empty() {
-            return FirstTier::Settled(Verdict::nothing());
-        }
-        match self.keywords.evaluate(text.text()) {
-            KeywordOutcome::Miss => FirstTier::Open(Vec::new()),
-            KeywordOutcome::Evidence(found) => FirstTier::Open(found),
-            KeywordOutcome::Answer(found) => FirstTier::Settled(Verdict {
+        let outcome = self.keywords.evaluate(text.text());
+        if let KeywordOutcome::Answer(found) = outcome {
+            return FirstTier::Settled(Verdict {
                 status: Status::Matched,
                 tier: Tier::Keyword,
                 in_scope: None,
                 ranking: vec![(found.intent, self.classifier.calibration().keyword_precision)],
                 keywords: vec![found],
                 neighbors: Vec::new(),
-            }),
+            });
+        }
+        if !text.text().contains(char::is_alphanumeric) {
+            return FirstTier::Settled(Verdict::nothing());
+        }
+        match outcome {
+            KeywordOutcome::Evidence(found) => FirstTier::Open(found),
+            _ => FirstTier::Open(Vec::new()),
         }
     }
 

@@ -11,4 +11,5 @@ mod hub;
 mod models;
 #[cfg(unix)]
 mod package;
+mod process;
 mod support;

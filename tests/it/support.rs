@@ -28,16 +28,19 @@ pub(crate) struct TestServer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Folder of the tiny random encoder.
+pub(crate) const TINY_MODEL: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-bert");
+
 /// The tiny random encoder of the fixtures.
-pub fn tiny_encoder() -> SentenceEncoder {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-bert");
+pub(crate) fn tiny_encoder() -> SentenceEncoder {
     let nowhere = Path::new("unused");
     let options = Options { models_dir: nowhere.to_owned(), local: None, hub: None, pip: None };
-    SentenceEncoder::load(&models::ensure(folder, &options, &Silent).unwrap().spec()).unwrap()
+    SentenceEncoder::load(&models::ensure(TINY_MODEL, &options, &Silent).unwrap().spec()).unwrap()
 }
 
 /// A knowledge base small enough to train on in a moment.
-pub const KNOWLEDGE: &str = r#"
+pub(crate) const KNOWLEDGE: &str = r#"
 version: 1
 intents:
   - id: delivery_delay
@@ -56,7 +59,7 @@ intents:
 "#;
 
 /// Trains on [`KNOWLEDGE`].
-pub fn tiny_model(encoder: &SentenceEncoder) -> Model {
+pub(crate) fn tiny_model(encoder: &SentenceEncoder) -> Model {
     let sources = [(PathBuf::from("shop.yaml"), KNOWLEDGE.to_owned())];
     let knowledge = kefu::knowledge::parse(&sources).unwrap();
     build(knowledge, &[], encoder, None, &Silent).unwrap()

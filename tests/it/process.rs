@@ -1,0 +1,273 @@
+//! The real `kefu-server` process: first start, restart, editing, SIGTERM, and what it refuses.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{KNOWLEDGE, TINY_MODEL};
+
+/// A shop with the tiny encoder, ready to be served from its folder.
+struct Shop(tempfile::TempDir);
+
+impl Shop {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("intents")).unwrap();
+        fs::write(folder.path().join("intents/shop.yaml"), KNOWLEDGE).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("KEFU_") {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir(self.0.path()).env("KEFU_MODEL", TINY_MODEL).args(args);
+        command
+    }
+
+    fn serve(&self) -> Server {
+        let mut child = self
+            .command(env!("CARGO_BIN_EXE_kefu-server"), &["--port=0", "--log-level=warn"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().rsplit(' ').next().unwrap().to_owned();
+        assert!(url.starts_with("http://127.0.0.1:"), "{line}");
+        Server { child, url }
+    }
+
+    /// What `kefu-server` says when it refuses to start.
+    fn refusal(&self, args: &[&str]) -> String {
+        let output = self.command(env!("CARGO_BIN_EXE_kefu-server"), args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+        said
+    }
+
+    fn train(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.command(env!("CARGO_BIN_EXE_train-intents"), args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    fn only_model(&self) -> std::path::PathBuf {
+        let mut all = fs::read_dir(self.path("models/intents")).unwrap();
+        let path = all.next().unwrap().unwrap().path();
+        assert!(all.next().is_none(), "more than one model, or a left-over of a build");
+        path
+    }
+}
+
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn ask(&self, text: &str) -> Value {
+        let body = json!({ "text": text }).to_string();
+        let mut response = ureq::post(format!("{}/intent", self.url))
+            .content_type("application/json")
+            .send(&body)
+            .unwrap();
+        serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
+    }
+
+    fn version(&self) -> String {
+        let mut response = ureq::get(format!("{}/model", self.url)).call().unwrap();
+        let model: Value =
+            serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap();
+        model["version"].as_str().unwrap().to_owned()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "the server does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn first_start_builds_restart_loads_and_an_edit_builds_anew() {
+    let shop = Shop::new();
+    let mut server = shop.serve();
+    assert_eq!(server.ask("物流不更新了")["intent"], "delivery_delay");
+    let first = server.version();
+    let written =
+        fs::metadata(shop.path("models/intents").join(&first)).unwrap().modified().unwrap();
+    server.signal("-TERM");
+    assert!(server.wait().success());
+
+    let server = shop.serve();
+    assert_eq!(server.version(), first);
+    drop(server);
+    let path = shop.only_model();
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), written);
+
+    let edited = KNOWLEDGE.replace("[我要退款,", "[我想退钱啦, 我要退款,");
+    fs::write(shop.path("intents/shop.yaml"), edited).unwrap();
+    assert_ne!(shop.serve().version(), first);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kill_at_any_moment_of_a_build_leaves_a_clean_next_start() {
+    let shop = Shop::new();
+    for pause_ms in [0, 5, 20, 40, 80] {
+        let mut child = shop
+            .command(env!("CARGO_BIN_EXE_kefu-server"), &["--port=0", "--log-level=error"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_eq!(shop.serve().ask("物流不更新了")["intent"], "delivery_delay");
+}
+
+#[test]
+fn bad_parts_are_refused_in_one_line() {
+    let shop = Shop::new();
+    assert!(shop.refusal(&["--build=never"]).contains("run train-intents build"));
+    let said = shop.refusal(&["--model=no-such-model"]);
+    assert!(said.contains("no model \"no-such-model\": use one of"), "{said}");
+
+    let copy = shop.path("copy");
+    fs::create_dir(&copy).unwrap();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(Path::new(TINY_MODEL).join(name), copy.join(name)).unwrap();
+    }
+    let weights = fs::read(copy.join("model.safetensors")).unwrap();
+    fs::write(copy.join("model.safetensors"), &weights[..weights.len() / 2]).unwrap();
+    let said = shop.refusal(&["--model=copy"]);
+    assert!(said.contains("model.safetensors"), "{said}");
+    fs::remove_file(copy.join("config.json")).unwrap();
+    assert!(shop.refusal(&["--model=copy"]).contains("config.json"));
+
+    fs::write(shop.path("intents/shop.yaml"), KNOWLEDGE.replace("keywords:", "keyword:")).unwrap();
+    let said = shop.refusal(&[]);
+    assert!(said.contains("shop.yaml:6:5: KB001"), "{said}");
+    fs::remove_file(shop.path("intents/shop.yaml")).unwrap();
+    assert!(shop.refusal(&[]).contains("no *.yaml file in intents"));
+    assert!(shop.refusal(&["--intents=nowhere"]).contains("cannot read nowhere"));
+}
+
+#[test]
+fn an_artifact_that_does_not_fit_or_is_damaged_is_refused() {
+    let shop = Shop::new();
+    assert_eq!(shop.train(&["build"]).0, Some(0));
+    let path = shop.only_model();
+    let artifact = format!("--artifact={}", path.display());
+
+    // Another encoder: the same weights with another query prefix.
+    let other = shop.path("other");
+    fs::create_dir(&other).unwrap();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(Path::new(TINY_MODEL).join(name), other.join(name)).unwrap();
+    }
+    let mut weights = fs::read(other.join("model.safetensors")).unwrap();
+    *weights.last_mut().unwrap() ^= 1;
+    fs::write(other.join("model.safetensors"), weights).unwrap();
+    let said = shop.refusal(&["--model=other", &artifact]);
+    assert!(said.contains("it was built with the encoder tiny-bert"), "{said}");
+
+    let header = path.join("model.json");
+    let whole = fs::read_to_string(&header).unwrap();
+    fs::write(&header, whole.replace("\"normalizer\":\"", "\"normalizer\":\"0")).unwrap();
+    let said = shop.refusal(&[&artifact]);
+    assert!(said.contains("it was built with the normaliser version 0"), "{said}");
+    fs::write(&header, whole).unwrap();
+
+    for name in ["weights.safetensors", "knowledge.json", "vocabulary.json", "index/index.json"] {
+        let file = path.join(name);
+        let whole = fs::read(&file).unwrap();
+        let mut damaged = whole.clone();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 0x20;
+        fs::write(&file, damaged).unwrap();
+        let said = shop.refusal(&[&artifact]);
+        assert!(said.contains("is damaged") && said.contains("train-intents build"), "{said}");
+        fs::remove_file(&file).unwrap();
+        shop.refusal(&[&artifact]);
+        fs::write(&file, whole).unwrap();
+    }
+}
+
+#[test]
+fn train_intents_speaks_text_and_json_and_ends_with_its_codes() {
+    let shop = Shop::new();
+    let (code, said, _) = shop.train(&["validate"]);
+    assert_eq!(code, Some(0));
+    assert!(said.starts_with("fine: 2 intents, 6 zh + 6 en examples, 2 keyword rules"), "{said}");
+
+    let (code, said, _) = shop.train(&["--json", "predict", "物流不更新了", "</s>"]);
+    assert_eq!(code, Some(0));
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (&lines[0]["intent"], &lines[0]["tier"]),
+        (&json!("delivery_delay"), &json!("keyword"))
+    );
+    assert_eq!(lines.len(), 2);
+
+    let row = |text: &str, intent: &str| format!("{}\n", json!({"text": text, "intent": intent}));
+    let rows: String = (0..30)
+        .map(|n| row(&format!("包裹 {n} 在哪"), "a") + &row(&format!("refund number {n}"), "b"))
+        .collect();
+    fs::create_dir(shop.path("data")).unwrap();
+    fs::write(shop.path("data/train.jsonl"), &rows).unwrap();
+    fs::write(
+        shop.path("data/test.jsonl"),
+        row("包裹 99 在哪", "a") + &row("refund number 77", "b"),
+    )
+    .unwrap();
+    let eval = ["--json", "eval", "--data=data"];
+    let (code, said, error) = shop.train(&eval);
+    assert_eq!(code, Some(0), "{error}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["accuracy"], 1.0, "{report}");
+    assert_eq!(report["thresholds_from"], "cross-validation on the training rows");
+    let (code, ..) = shop.train(&[&eval[..], &["--min-accuracy=1.01"]].concat());
+    assert_eq!(code, Some(1));
+
+    fs::write(shop.path("data/test.jsonl"), row("x", "a") + &row("y", "unknown")).unwrap();
+    let (code, _, error) = shop.train(&eval);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("test.jsonl:2: no training row has the intent \"unknown\""), "{error}");
+    fs::write(shop.path("data/train.jsonl"), rows + "{\"text\": 1}").unwrap();
+    let (code, _, error) = shop.train(&eval);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("train.jsonl:61:"), "{error}");
+    assert_eq!(shop.train(&["eval"]).0, Some(2));
+}
