@@ -18,6 +18,7 @@ pub mod progress;
 pub mod training;
 
 pub mod provision;
+pub mod reload;
 pub mod understand;
 
 pub mod cli;

@@ -3,14 +3,18 @@
 //! The one place where the pure engine meets the clock and the encoder's threads. The HTTP edge
 //! calls it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
+
 use crate::artifact::Model;
-use crate::encoder::{EncoderPool, PoolError};
+use crate::encoder::{Encoder, EncoderPool, PoolError};
 use crate::intent::answer::{Answer, Steps, Thresholds};
-use crate::intent::engine::{FirstTier, Verdict};
+use crate::intent::engine::{Engine, FirstTier, Verdict};
 use crate::intent::keyword::KeywordMatch;
+use crate::intent::knowledge::KnowledgeBase;
 use crate::intent::normalize::{Normalized, normalize};
 
 /// How a caller wants its answer.
@@ -49,10 +53,25 @@ impl From<PoolError> for UnderstandError {
     }
 }
 
-/// The engine, ready to answer.
+/// The engine, ready to answer; its model can be replaced at any moment.
 pub struct Understander {
-    model: Arc<Model>,
+    serving: ArcSwap<Serving>,
     pool: EncoderPool,
+}
+
+/// A model and what is said of it.
+struct Serving {
+    model: Arc<Model>,
+    summary: Arc<ModelSummary>,
+}
+
+/// What was answered, and by which model: the same one for all parts of one question.
+#[derive(Debug, Clone)]
+pub struct Answered<T> {
+    /// The answer or the answers.
+    pub answer: T,
+    /// Who answered.
+    pub model: Arc<ModelSummary>,
 }
 
 /// A message on its way through the tiers.
@@ -71,16 +90,26 @@ enum State {
 impl Understander {
     /// Answers with `model`; `pool` runs the encoder that the model was built with.
     pub fn new(model: Arc<Model>, pool: EncoderPool) -> Self {
-        Self { model, pool }
+        Self { serving: ArcSwap::from_pointee(Serving::new(model)), pool }
+    }
+
+    /// Answers with `model` from now on, built with the same encoder. Questions that are on their
+    /// way keep the model that they began with.
+    pub fn replace(&self, model: Arc<Model>) {
+        self.serving.store(Arc::new(Serving::new(model)));
     }
 
     /// Answers one message.
     ///
     /// # Errors
     /// [`UnderstandError`]; no text, however odd, is an error.
-    pub async fn ask(&self, text: &str, options: AskOptions) -> Result<Answer, UnderstandError> {
-        let mut answers = self.answer(std::iter::once(text), options).await?;
-        Ok(answers.pop().expect("one answer a text"))
+    pub async fn ask(
+        &self,
+        text: &str,
+        options: AskOptions,
+    ) -> Result<Answered<Answer>, UnderstandError> {
+        let Answered { mut answer, model } = self.answer(std::iter::once(text), options).await?;
+        Ok(Answered { answer: answer.pop().expect("one answer a text"), model })
     }
 
     /// Answers many messages in order; all are admitted or none.
@@ -91,7 +120,7 @@ impl Understander {
         &self,
         texts: &[String],
         options: AskOptions,
-    ) -> Result<Vec<Answer>, UnderstandError> {
+    ) -> Result<Answered<Vec<Answer>>, UnderstandError> {
         self.answer(texts.iter().map(String::as_str), options).await
     }
 
@@ -99,8 +128,10 @@ impl Understander {
         &self,
         texts: impl Iterator<Item = &str>,
         options: AskOptions,
-    ) -> Result<Vec<Answer>, UnderstandError> {
-        let mut asked: Vec<Asked<'_>> = texts.map(|text| self.first_tier(text)).collect();
+    ) -> Result<Answered<Vec<Answer>>, UnderstandError> {
+        let serving = self.serving.load_full();
+        let engine = &serving.model.engine;
+        let mut asked: Vec<Asked<'_>> = texts.map(|text| Asked::new(engine, text)).collect();
         let open: Vec<String> = asked
             .iter()
             .filter(|one| matches!(one.state, State::Open(_)))
@@ -112,51 +143,11 @@ impl Understander {
             let encode_us = micros(begun);
             let mut rows = rows.rows();
             for one in &mut asked {
-                self.second_tier(one, encode_us, || {
-                    rows.next().expect("one embedding an open text")
-                });
+                one.settle(engine, encode_us, || rows.next().expect("one embedding an open text"));
             }
         }
-        Ok(asked.into_iter().map(|one| self.finish(one, options)).collect())
-    }
-
-    fn first_tier<'a>(&self, original: &'a str) -> Asked<'a> {
-        let mut steps = Steps::default();
-        let begun = Instant::now();
-        let text = normalize(original);
-        steps.normalize_us = micros(begun);
-        let begun = Instant::now();
-        let state = match self.model.engine.first_tier(&text) {
-            FirstTier::Open(evidence) => State::Open(evidence),
-            FirstTier::Settled(verdict) => State::Settled(verdict),
-        };
-        steps.keyword_us = micros(begun);
-        Asked { original, text, state, steps }
-    }
-
-    fn second_tier<'e>(
-        &self,
-        one: &mut Asked<'_>,
-        encode_us: u64,
-        embedding: impl FnOnce() -> &'e [f32],
-    ) {
-        let State::Open(evidence) = &mut one.state else { return };
-        let begun = Instant::now();
-        let evidence = std::mem::take(evidence);
-        let verdict = self.model.engine.second_tier(&one.text, evidence, embedding());
-        one.state = State::Settled(verdict);
-        one.steps.encode_us = encode_us;
-        one.steps.decide_us = micros(begun);
-    }
-
-    fn finish(&self, one: Asked<'_>, options: AskOptions) -> Answer {
-        let State::Settled(verdict) = &one.state else { unreachable!("both tiers have run") };
-        let AskOptions { top_k, explain } = options;
-        let mut answer = self.model.engine.answer(one.original, &one.text, verdict, top_k, explain);
-        if let Some(explanation) = &mut answer.explanation {
-            explanation.steps = one.steps;
-        }
-        answer
+        let answer = asked.into_iter().map(|one| one.answer(engine, options)).collect();
+        Ok(Answered { answer, model: Arc::clone(&serving.summary) })
     }
 
     /// Embeds texts: one unit-norm vector each, in order, normalised first as everywhere.
@@ -169,20 +160,18 @@ impl Understander {
     }
 
     /// The model in use.
-    pub fn model(&self) -> ModelSummary {
-        let Model { identity, engine, index, .. } = &*self.model;
-        ModelSummary {
-            version: identity.version(),
-            encoder: identity.encoder.clone(),
-            encoder_sha256: identity.encoder_sha256.clone(),
-            dimension: identity.dimension,
-            normalizer: identity.normalizer.clone(),
-            data_sha256: identity.data_sha256.clone(),
-            intents: engine.knowledge().intents.len(),
-            examples: engine.vectors().len(),
-            index: index.kind().to_string(),
-            thresholds: engine.classifier().calibration().thresholds,
-        }
+    pub fn model(&self) -> Arc<ModelSummary> {
+        Arc::clone(&self.serving.load().summary)
+    }
+
+    /// What the model in use was taught.
+    pub fn knowledge(&self) -> KnowledgeHandle {
+        KnowledgeHandle(Arc::clone(&self.serving.load().model))
+    }
+
+    /// The encoder, for work that needs no answer in milliseconds.
+    pub fn encoder(&self) -> &Arc<dyn Encoder> {
+        self.pool.encoder()
     }
 
     /// Texts that wait for the encoder now.
@@ -193,6 +182,77 @@ impl Understander {
     /// Refuses new messages and waits for those that were accepted.
     pub async fn stop(&self) {
         self.pool.shutdown().await;
+    }
+}
+
+impl<'a> Asked<'a> {
+    fn new(engine: &Engine, original: &'a str) -> Self {
+        let mut steps = Steps::default();
+        let begun = Instant::now();
+        let text = normalize(original);
+        steps.normalize_us = micros(begun);
+        let begun = Instant::now();
+        let state = match engine.first_tier(&text) {
+            FirstTier::Open(evidence) => State::Open(evidence),
+            FirstTier::Settled(verdict) => State::Settled(verdict),
+        };
+        steps.keyword_us = micros(begun);
+        Self { original, text, state, steps }
+    }
+
+    fn settle<'e>(
+        &mut self,
+        engine: &Engine,
+        encode_us: u64,
+        embedding: impl FnOnce() -> &'e [f32],
+    ) {
+        let State::Open(evidence) = &mut self.state else { return };
+        let begun = Instant::now();
+        let evidence = std::mem::take(evidence);
+        let verdict = engine.second_tier(&self.text, evidence, embedding());
+        self.state = State::Settled(verdict);
+        self.steps.encode_us = encode_us;
+        self.steps.decide_us = micros(begun);
+    }
+
+    fn answer(self, engine: &Engine, options: AskOptions) -> Answer {
+        let State::Settled(verdict) = &self.state else { unreachable!("both tiers have run") };
+        let AskOptions { top_k, explain } = options;
+        let mut answer = engine.answer(self.original, &self.text, verdict, top_k, explain);
+        if let Some(explanation) = &mut answer.explanation {
+            explanation.steps = self.steps;
+        }
+        answer
+    }
+}
+
+impl Serving {
+    fn new(model: Arc<Model>) -> Self {
+        let Model { identity, engine, index, .. } = &*model;
+        let summary = Arc::new(ModelSummary {
+            version: identity.version(),
+            encoder: identity.encoder.clone(),
+            encoder_sha256: identity.encoder_sha256.clone(),
+            dimension: identity.dimension,
+            normalizer: identity.normalizer.clone(),
+            data_sha256: identity.data_sha256.clone(),
+            intents: engine.knowledge().intents.len(),
+            examples: engine.vectors().len(),
+            index: index.kind().to_string(),
+            thresholds: engine.classifier().calibration().thresholds,
+        });
+        Self { model, summary }
+    }
+}
+
+/// The knowledge base of a model, as long as somebody looks at it.
+pub struct KnowledgeHandle(Arc<Model>);
+
+impl Deref for KnowledgeHandle {
+    type Target = KnowledgeBase;
+
+    fn deref(&self) -> &KnowledgeBase {
+        self.0.engine.knowledge()
     }
 }
 

@@ -12,11 +12,11 @@ use kefu::config::{Build, Cli, Command, ConfigError, ModelsCommand, ServerOption
 use kefu::encoder::{Encoder, EncoderPool, PoolOptions};
 use kefu::http::AppState;
 use kefu::http::auth::KeyDigest;
-use kefu::intent::knowledge::KnowledgeBase;
 use kefu::logging;
 use kefu::models::{self, ModelStatus};
 use kefu::progress::TerminalBar;
 use kefu::provision;
+use kefu::reload::{self, Keeper};
 use kefu::server::{self, App};
 use kefu::shutdown::Shutdown;
 use kefu::understand::Understander;
@@ -41,9 +41,7 @@ fn main() -> ExitCode {
 }
 
 /// Gets the encoder, and the intent model that fits the knowledge base.
-fn build_understander(
-    options: &ServerOptions,
-) -> anyhow::Result<(Arc<Understander>, Arc<KnowledgeBase>)> {
+fn build_understander(options: &ServerOptions) -> anyhow::Result<Understander> {
     let bar = TerminalBar::default();
     let sources = model_options(&options.models, &options.model_source);
     let encoder = provision::encoder(&options.model, &sources, &bar)?;
@@ -60,8 +58,19 @@ fn build_understander(
         ..PoolOptions::default()
     };
     let pool = EncoderPool::start(Arc::new(encoder), pool_options)?;
-    let knowledge = Arc::new(model.engine.knowledge().clone());
-    Ok((Arc::new(Understander::new(Arc::new(model), pool)), knowledge))
+    Ok(Understander::new(Arc::new(model), pool))
+}
+
+/// Follows the knowledge base, unless the options name a fixed model or forbid training.
+fn follow(options: &ServerOptions, understander: &Arc<Understander>) -> Option<Arc<Keeper>> {
+    if options.artifact.is_some() || options.build == Build::Never {
+        return None;
+    }
+    let keeper = Arc::new(Keeper::new(options.folders(), Arc::clone(understander)));
+    if let Err(error) = reload::watch(Arc::clone(&keeper)) {
+        tracing::warn!("{error}");
+    }
+    Some(keeper)
 }
 
 /// `models list`.
@@ -96,15 +105,18 @@ async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     let reserved = server::reserve(options.address())?;
     let shutdown = Shutdown::new();
     // Before the engine: until then a signal just ends the process, as it should.
-    let (understander, knowledge) = tokio::task::block_in_place(|| build_understander(options))?;
+    let understander = tokio::task::block_in_place(|| build_understander(options))?;
+    let understander = Arc::new(understander);
     shutdown.on_signals()?;
     let api_key = options.api_key.as_ref().map(|key| KeyDigest::of(key.reveal()));
-    let http = AppState::new(understander, knowledge, options.limits(), api_key);
+    let mut http = AppState::new(Arc::clone(&understander), options.limits(), api_key);
+    http.keeper = follow(options, &understander);
     let listener = reserved.listen()?;
     let address = listener.local_addr()?;
     writeln!(std::io::stdout(), "kefu-server is ready: http://{address}")?;
     let app = App { http, shutdown_timeout: options.shutdown_timeout() };
     server::run(listener, app, shutdown).await?;
+    understander.stop().await;
     Ok(())
 }
 

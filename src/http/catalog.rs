@@ -1,16 +1,18 @@
-//! `GET /model` and `GET /intents`: what answers here, and what it knows.
+//! `GET /model`, `POST /model/rollback` and `GET /intents`: what answers here, and what it knows.
 
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::error::ErrorBody;
+use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::json::Json as SentJson;
 use super::trace::TraceId;
 use crate::intent::knowledge::{Action, Example, Intent, Localized};
+use crate::reload::RollbackError;
 use crate::understand::ModelSummary;
 
 /// The model in use.
@@ -18,6 +20,8 @@ use crate::understand::ModelSummary;
 pub(super) struct ModelAnswer {
     #[serde(flatten)]
     model: ModelSummary,
+    /// Why the newest knowledge base is not in use; null when it is.
+    refused: Option<String>,
     /// Finds the request in the server's log.
     trace_id: String,
 }
@@ -69,7 +73,57 @@ pub(super) enum ActionKind {
     )
 )]
 pub(super) async fn model(State(state): State<AppState>, trace: TraceId) -> Json<ModelAnswer> {
-    Json(ModelAnswer { model: state.engine.model(), trace_id: trace.to_string() })
+    Json(answer(&state, &trace))
+}
+
+fn answer(state: &AppState, trace: &TraceId) -> ModelAnswer {
+    ModelAnswer {
+        model: (*state.engine.model()).clone(),
+        refused: state.keeper.as_ref().and_then(|keeper| keeper.refused()),
+        trace_id: trace.to_string(),
+    }
+}
+
+/// Which model to go back to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RollbackRequest {
+    /// Its version; without one, the model that was in use before.
+    #[serde(default)]
+    #[schema(example = "b5a3315686a6")]
+    version: Option<String>,
+}
+
+/// Answer with an earlier model
+///
+/// The next edit of the knowledge base, and the next start, take the newest again.
+#[utoipa::path(
+    post, path = "/model/rollback", tag = "intent",
+    request_body = RollbackRequest,
+    responses(
+        (status = 200, description = "The model in use now", body = ModelAnswer),
+        (status = "4XX", description = "See the table of errors", body = ErrorBody),
+        (status = "5XX", description = "See the table of errors", body = ErrorBody),
+    )
+)]
+pub(super) async fn rollback(
+    State(state): State<AppState>,
+    trace: TraceId,
+    SentJson(request): SentJson<RollbackRequest>,
+) -> Result<Json<ModelAnswer>, ApiError> {
+    let Some(keeper) = state.keeper.clone() else {
+        let message = "this server keeps one model (--artifact); there is none to go back to";
+        return Err(ApiError::new(ErrorCode::NoSuchModel, message));
+    };
+    let back = move || keeper.roll_back(request.version.as_deref());
+    match tokio::task::spawn_blocking(back).await {
+        Ok(Ok(())) => Ok(Json(answer(&state, &trace))),
+        Ok(Err(RollbackError::Unknown(reason))) => {
+            Err(ApiError::new(ErrorCode::NoSuchModel, reason))
+        }
+        Ok(Err(RollbackError::Artifact(error))) => Err(ApiError::internal(&error.to_string())),
+        Err(error) => Err(ApiError::internal(&error.to_string())),
+    }
 }
 
 /// Which intents are known here?
@@ -81,7 +135,9 @@ pub(super) async fn model(State(state): State<AppState>, trace: TraceId) -> Json
     )
 )]
 pub(super) async fn intents(State(state): State<AppState>, trace: TraceId) -> Json<IntentsAnswer> {
-    let intents = state.knowledge.intents.iter().map(IntentEntry::from).collect();
+    let intents = state
+        .engine
+        .with_knowledge(|knowledge| knowledge.intents.iter().map(IntentEntry::from).collect());
     Json(IntentsAnswer { intents, trace_id: trace.to_string() })
 }
 

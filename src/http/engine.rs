@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use crate::intent::answer::Answer;
-use crate::understand::{AskOptions, ModelSummary, UnderstandError, Understander};
+use crate::intent::knowledge::KnowledgeBase;
+use crate::understand::{Answered, AskOptions, ModelSummary, UnderstandError, Understander};
 
 /// A handle on the engine; cheap to clone.
 #[derive(Clone)]
@@ -36,11 +37,14 @@ impl Engine {
         &self,
         text: &str,
         options: AskOptions,
-    ) -> Result<Answer, UnderstandError> {
+    ) -> Result<Answered<Answer>, UnderstandError> {
         match &self.0 {
             Kind::Live(live) => live.ask(text, options).await,
             #[cfg(test)]
-            Kind::Canned(canned) => canned.ask(text, options),
+            Kind::Canned(canned) => {
+                let answer = canned.ask(text, options)?;
+                Ok(Answered { answer, model: self.model() })
+            }
         }
     }
 
@@ -48,11 +52,15 @@ impl Engine {
         &self,
         texts: &[String],
         options: AskOptions,
-    ) -> Result<Vec<Answer>, UnderstandError> {
+    ) -> Result<Answered<Vec<Answer>>, UnderstandError> {
         match &self.0 {
             Kind::Live(live) => live.ask_all(texts, options).await,
             #[cfg(test)]
-            Kind::Canned(canned) => texts.iter().map(|text| canned.ask(text, options)).collect(),
+            Kind::Canned(canned) => {
+                let answer: Result<_, _> =
+                    texts.iter().map(|text| canned.ask(text, options)).collect();
+                Ok(Answered { answer: answer?, model: self.model() })
+            }
         }
     }
 
@@ -64,11 +72,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn model(&self) -> ModelSummary {
+    pub(super) fn model(&self) -> Arc<ModelSummary> {
         match &self.0 {
             Kind::Live(live) => live.model(),
             #[cfg(test)]
-            Kind::Canned(canned) => canned.model(),
+            Kind::Canned(canned) => Arc::new(canned.model()),
+        }
+    }
+
+    /// What the model in use was taught.
+    pub(super) fn with_knowledge<T>(&self, look: impl FnOnce(&KnowledgeBase) -> T) -> T {
+        match &self.0 {
+            Kind::Live(live) => look(&live.knowledge()),
+            #[cfg(test)]
+            Kind::Canned(canned) => look(&canned.knowledge()),
         }
     }
 

@@ -30,6 +30,7 @@ pub(super) enum ErrorCode {
     InvalidJson,
     Unauthorized,
     NotFound,
+    NoSuchModel,
     MethodNotAllowed,
     RequestTimeout,
     BodyTooLarge,
@@ -68,13 +69,14 @@ pub(super) enum Retry {
 
 /// The table, in the order of [`ErrorCode`].
 #[rustfmt::skip]
-pub(super) static TABLE: [ErrorRow; 17] = {
+pub(super) static TABLE: [ErrorRow; 18] = {
     use self::{Retry::{AfterMs, No, Now}, StatusCode as S};
     [
         row("invalid_utf8", S::BAD_REQUEST, No, "the body is not UTF-8"),
         row("invalid_json", S::BAD_REQUEST, No, "the body is not JSON"),
         row("unauthorized", S::UNAUTHORIZED, No, "the API key is missing or wrong"),
         row("not_found", S::NOT_FOUND, No, "there is no such path"),
+        row("no_such_model", S::NOT_FOUND, No, "there is no such model to go back to"),
         row("method_not_allowed", S::METHOD_NOT_ALLOWED, No, "the path has other methods; see `Allow`"),
         row("request_timeout", S::REQUEST_TIMEOUT, Now, "the body did not arrive in time"),
         row("body_too_large", S::PAYLOAD_TOO_LARGE, No, "the body is over `--max-body-bytes`"),

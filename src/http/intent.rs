@@ -13,7 +13,7 @@ use super::error::{ApiError, ErrorBody};
 use super::json::Json;
 use super::trace::TraceId;
 use crate::intent::answer::Answer;
-use crate::understand::{AskOptions, ModelSummary};
+use crate::understand::{Answered, AskOptions, ModelSummary};
 
 /// One question.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -138,11 +138,11 @@ pub(super) async fn ask(
     let started = Instant::now();
     state.limits.check_text(&request.text, None)?;
     let options = AskOptions { top_k: request.top_k.0.into(), explain: request.explain };
-    let answer = state.engine.ask(&request.text, options).await?;
+    let Answered { answer, model } = state.engine.ask(&request.text, options).await?;
     state.metrics.classified(&answer);
     Ok(axum::Json(IntentAnswer {
         understood: answer.into(),
-        model: state.engine.model().into(),
+        model: (&*model).into(),
         trace_id: trace.to_string(),
         took_us: micros(started),
     }))
@@ -168,13 +168,13 @@ pub(super) async fn ask_batch(
     let started = Instant::now();
     state.limits.check_batch(&request.texts)?;
     let options = AskOptions { top_k: request.top_k.0.into(), explain: request.explain };
-    let answers = state.engine.ask_all(&request.texts, options).await?;
+    let Answered { answer: answers, model } = state.engine.ask_all(&request.texts, options).await?;
     for answer in &answers {
         state.metrics.classified(answer);
     }
     Ok(axum::Json(BatchAnswer {
         answers: answers.into_iter().map(Understood::from).collect(),
-        model: state.engine.model().into(),
+        model: (&*model).into(),
         trace_id: trace.to_string(),
         took_us: micros(started),
     }))
@@ -186,9 +186,9 @@ impl From<Answer> for Understood {
     }
 }
 
-impl From<ModelSummary> for ModelRef {
-    fn from(model: ModelSummary) -> Self {
-        Self { version: model.version, encoder: model.encoder }
+impl From<&ModelSummary> for ModelRef {
+    fn from(model: &ModelSummary) -> Self {
+        Self { version: model.version.clone(), encoder: model.encoder.clone() }
     }
 }
 

@@ -21,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use crate::intent::answer::{Answer, Status, Tier};
+use crate::reload::ReloadCounts;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// From a keyword's answer (tens of microseconds) to a full queue.
@@ -38,6 +39,7 @@ pub struct Metrics {
     classified: Family<AnswerLabels, Counter>,
     queued: Gauge<u64, AtomicU64>,
     model: Family<ModelLabels, Gauge>,
+    reloads: Family<ReloadLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,6 +58,11 @@ struct RouteLabels {
 struct AnswerLabels {
     status: &'static str,
     tier: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,8 +89,10 @@ impl Metrics {
         registry.register("classifications", "Texts understood", classified.clone());
         registry.register("encoder_queue_texts", "Texts that wait now", queued.clone());
         registry.register("model_info", "The model in use", model.clone());
+        let reloads = Family::default();
+        registry.register("model_reloads", "Ends of reloads", reloads.clone());
         let registry = Arc::new(registry);
-        Self { registry, requests, seconds, classified, queued, model }
+        Self { registry, requests, seconds, classified, queued, model, reloads }
     }
 
     /// Counts one answer of the engine.
@@ -139,8 +148,18 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
     let model = state.engine.model();
     // A model that was replaced must not go on claiming to be in use.
     metrics.model.clear();
-    let labels = ModelLabels { version: model.version, encoder: model.encoder };
+    let labels = ModelLabels { version: model.version.clone(), encoder: model.encoder.clone() };
     metrics.model.get_or_create(&labels).set(1);
+
+    if let Some(keeper) = &state.keeper {
+        let ReloadCounts { swapped, refused, rolled_back } = keeper.counts();
+        for (outcome, count) in
+            [("swapped", swapped), ("refused", refused), ("rolled_back", rolled_back)]
+        {
+            let counter = metrics.reloads.get_or_create(&ReloadLabels { outcome });
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
 
     let mut body = String::new();
     text::encode(&mut body, &metrics.registry)

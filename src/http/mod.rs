@@ -41,15 +41,15 @@ pub use self::health::Readiness;
 use self::limits::Gate;
 pub use self::limits::Limits;
 use self::metrics::Metrics;
-use crate::intent::knowledge::KnowledgeBase;
+use crate::reload::Keeper;
 
 /// What the routes share; cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
     /// Answers.
     pub engine: Engine,
-    /// What `GET /intents` lists.
-    pub knowledge: Arc<KnowledgeBase>,
+    /// Knows how reloads went and earlier models; none where the model is fixed.
+    pub keeper: Option<Arc<Keeper>>,
     /// Bounds of one request.
     pub limits: Limits,
     /// Bounds of all requests together; made from `limits`.
@@ -63,16 +63,11 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// State of a server that is starting.
-    pub fn new(
-        engine: impl Into<Engine>,
-        knowledge: Arc<KnowledgeBase>,
-        limits: Limits,
-        api_key: Option<KeyDigest>,
-    ) -> Self {
+    /// State of a server that is starting, with a model that stays.
+    pub fn new(engine: impl Into<Engine>, limits: Limits, api_key: Option<KeyDigest>) -> Self {
         Self {
             engine: engine.into(),
-            knowledge,
+            keeper: None,
             limits,
             gate: Arc::new(Gate::new(&limits)),
             api_key,
@@ -104,6 +99,7 @@ fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(intent::ask))
         .routes(routes!(intent::ask_batch))
         .routes(routes!(catalog::model))
+        .routes(routes!(catalog::rollback))
         .routes(routes!(catalog::intents))
         .routes(routes!(rasa::parse))
         .routes(routes!(openai::embeddings))

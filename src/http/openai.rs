@@ -148,7 +148,7 @@ pub(super) async fn embeddings(
     Ok(axum::Json(EmbeddingsAnswer {
         object: "list",
         data: data.collect(),
-        model: model.encoder,
+        model: model.encoder.clone(),
         usage: Usage { prompt_tokens: 0, total_tokens: 0 },
     }))
 }

@@ -14,7 +14,7 @@ use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use super::json::Json;
 use crate::intent::answer::{Answer, Status, Tier};
-use crate::understand::AskOptions;
+use crate::understand::{Answered, AskOptions};
 
 /// Rasa ranks ten intents by default.
 const RANKED: usize = 10;
@@ -72,9 +72,9 @@ pub(super) async fn parse(
 ) -> Result<axum::Json<ParseAnswer>, ApiError> {
     state.limits.check_text(&request.text, None)?;
     let options = AskOptions { top_k: RANKED, explain: false };
-    let answer = state.engine.ask(&request.text, options).await?;
+    let Answered { answer, model } = state.engine.ask(&request.text, options).await?;
     state.metrics.classified(&answer);
-    let threshold = state.engine.model().thresholds.matched;
+    let threshold = model.thresholds.matched;
     Ok(axum::Json(translate(request, answer, threshold)))
 }
 

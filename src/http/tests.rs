@@ -50,6 +50,10 @@ impl Canned {
         Ok(texts.iter().map(|_| vec![0.6, 0.8]).collect())
     }
 
+    pub(super) fn knowledge(&self) -> KnowledgeBase {
+        knowledge()
+    }
+
     pub(super) fn model(&self) -> ModelSummary {
         ModelSummary {
             version: "v1".to_owned(),
@@ -80,6 +84,10 @@ impl Reply {
 
 /// State around the canned engine.
 pub(crate) fn state(limits: Limits, api_key: Option<KeyDigest>) -> AppState {
+    AppState::new(Canned, limits, api_key)
+}
+
+fn knowledge() -> KnowledgeBase {
     let example = |text: &str, lang| Example {
         text: text.to_owned(),
         lang,
@@ -101,8 +109,7 @@ pub(crate) fn state(limits: Limits, api_key: Option<KeyDigest>) -> AppState {
         confirm: [].into(),
         action: Action::Webhook(Webhook { url: "https://shop.internal/hook".to_owned() }),
     };
-    let knowledge = Arc::new(KnowledgeBase { intents: vec![refund] });
-    AppState::new(Canned, knowledge, limits, api_key)
+    KnowledgeBase { intents: vec![refund] }
 }
 
 fn small() -> Limits {

@@ -12,4 +12,5 @@ mod models;
 #[cfg(unix)]
 mod package;
 mod process;
+mod reload;
 mod support;

@@ -51,7 +51,8 @@ impl Shop {
 
     /// What `kefu-server` says when it refuses to start.
     fn refusal(&self, args: &[&str]) -> String {
-        let output = self.command(env!("CARGO_BIN_EXE_kefu-server"), args).output().unwrap();
+        let mut command = self.command(env!("CARGO_BIN_EXE_kefu-server"), args);
+        let output = command.arg("--port=0").output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(said.trim_end().lines().count(), 1, "{said}");
@@ -87,11 +88,13 @@ impl Server {
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
 
-    fn version(&self) -> String {
+    fn model(&self) -> Value {
         let mut response = ureq::get(format!("{}/model", self.url)).call().unwrap();
-        let model: Value =
-            serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap();
-        model["version"].as_str().unwrap().to_owned()
+        serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
+    }
+
+    fn version(&self) -> String {
+        self.model()["version"].as_str().unwrap().to_owned()
     }
 
     fn signal(&self, name: &str) {
@@ -138,6 +141,54 @@ fn first_start_builds_restart_loads_and_an_edit_builds_anew() {
     let edited = KNOWLEDGE.replace("[我要退款,", "[我想退钱啦, 我要退款,");
     fs::write(shop.path("intents/shop.yaml"), edited).unwrap();
     assert_ne!(shop.serve().version(), first);
+}
+
+/// Waits until `done`, for as long as training may take.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what} does not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_edit_is_followed_a_fault_is_refused_and_a_rollback_goes_back() {
+    let shop = Shop::new();
+    let server = shop.serve();
+    let first = server.version();
+    let file = shop.path("intents/shop.yaml");
+
+    fs::write(&file, KNOWLEDGE.replace("[物流不更新]", "[物流不更新, 包裹去哪儿]")).unwrap();
+    until("the new model", || server.version() != first);
+    let second = server.version();
+    assert_eq!(server.ask("包裹去哪儿了")["intent"], "delivery_delay");
+
+    fs::write(&file, KNOWLEDGE.replace("keywords:", "keyword:")).unwrap();
+    until("the refusal", || !server.model()["refused"].is_null());
+    assert!(server.model()["refused"].as_str().unwrap().contains("shop.yaml:6:5: KB001"));
+    assert_eq!(server.ask("包裹去哪儿了")["model"]["version"], second.as_str());
+
+    let rollback = |body: &str| {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut response = agent
+            .post(format!("{}/model/rollback", server.url))
+            .content_type("application/json")
+            .send(body)
+            .unwrap();
+        let status = response.status().as_u16();
+        (status, response.body_mut().read_to_string().unwrap())
+    };
+    assert_eq!(rollback("{}").0, 200);
+    assert_eq!(server.version(), first);
+    assert_ne!(server.ask("包裹去哪儿了")["tier"], "keyword");
+    for body in [r#"{"version": "no"}"#, r#"{"version": "../../etc"}"#, r#"{"version": ""}"#] {
+        let (status, said) = rollback(body);
+        assert!(status == 404 && said.contains("no_such_model"), "{body}: {status} {said}");
+    }
+    assert_eq!(rollback(&json!({ "version": second }).to_string()).0, 200);
+    assert_eq!(server.version(), second);
 }
 
 #[cfg(unix)]

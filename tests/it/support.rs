@@ -12,7 +12,6 @@ use kefu::artifact::Model;
 use kefu::encoder::{EncoderPool, PoolOptions, SentenceEncoder};
 use kefu::http::auth::KeyDigest;
 use kefu::http::{AppState, Limits};
-use kefu::intent::knowledge::KnowledgeBase;
 use kefu::models::{self, Options};
 use kefu::progress::Silent;
 use kefu::server::{self, App};
@@ -66,12 +65,11 @@ pub(crate) fn tiny_model(encoder: &SentenceEncoder) -> Model {
 }
 
 /// The engine under test.
-fn engine() -> (Arc<Understander>, Arc<KnowledgeBase>) {
+fn engine() -> Arc<Understander> {
     let encoder = tiny_encoder();
     let model = Arc::new(tiny_model(&encoder));
-    let knowledge = Arc::new(model.engine.knowledge().clone());
     let pool = EncoderPool::start(Arc::new(encoder), PoolOptions::default()).unwrap();
-    (Arc::new(Understander::new(model, pool)), knowledge)
+    Arc::new(Understander::new(model, pool))
 }
 
 /// A server with default limits and no key.
@@ -81,8 +79,7 @@ pub(crate) fn start_server() -> TestServer {
 
 /// A server with these limits and this key.
 pub(crate) fn start_server_with(limits: Limits, key: Option<&str>) -> TestServer {
-    let (understander, knowledge) = engine();
-    let http = AppState::new(understander, knowledge, limits, key.map(KeyDigest::of));
+    let http = AppState::new(engine(), limits, key.map(KeyDigest::of));
     let app = App { http, shutdown_timeout: Duration::from_secs(5) };
     let shutdown = Shutdown::new();
     let (bound, address) = mpsc::channel();
