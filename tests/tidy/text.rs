@@ -68,7 +68,7 @@ pub(crate) fn words(text: &[char], word: &str) -> Vec<usize> {
     let mut found = occurrences(text, word);
     found.retain(|&at| {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
-        !is_name(before) && !(ends_in_name && is_name(text.get(at + count)))
+        !(is_name(before) || ends_in_name && is_name(text.get(at + count)))
     });
     found
 }
