@@ -2,8 +2,8 @@
 //!
 //! Read top-down: the domain (`intent`), the ports it stands on (`encoder`, `index`), what feeds
 //! it (`knowledge`, `models`, `training`, `artifact`), where it meets the clock (`understand`), and
-//! the edges (`http`, `cli`) that `server` puts together. Imports run one way; `tests/tidy.rs`
-//! holds the rules.
+//! the edges (`http`, `cli`) that `server` puts together. Imports run one way;
+//! `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
 
 pub mod intent;
 
