@@ -4,12 +4,12 @@
 //! A knowledge base that cannot be used is refused: the model in use goes on, and says why it is
 //! not the newest.
 
-use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
+use tokio::sync::oneshot;
 
 use crate::artifact::{self, ArtifactError};
 use crate::progress::Silent;
@@ -20,12 +20,23 @@ use crate::understand::Understander;
 const QUIET: Duration = Duration::from_millis(300);
 /// Versions that can be gone back to without naming one.
 const HISTORY: usize = 16;
+/// Orders that may wait.
+const ORDERS: usize = 16;
 
-/// Keeps one understander's model fresh.
+/// Keeps one understander's model fresh, on a thread of its own that lives as long as the process.
 pub struct Keeper {
     folders: Folders,
     understander: Arc<Understander>,
     state: Mutex<State>,
+    orders: SyncSender<Order>,
+}
+
+/// What the thread is told, one at a time, so that reloads and rollbacks never cross.
+enum Order {
+    /// Something in the folders may have changed.
+    Refresh,
+    /// Go back, and say how it went.
+    RollBack(Option<String>, oneshot::Sender<Result<(), RollbackError>>),
 }
 
 #[derive(Default)]
@@ -53,15 +64,79 @@ pub enum RollbackError {
     /// There is none of that name, or none at all.
     #[error("{0}")]
     Unknown(String),
+    /// Too many orders wait.
+    #[error("too many reloads wait; try again later")]
+    Busy,
     /// It cannot be loaded.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
 }
 
 impl Keeper {
-    /// Keeps `understander` fit to `folders`.
-    pub fn new(folders: Folders, understander: Arc<Understander>) -> Self {
-        Self { folders, understander, state: Mutex::default() }
+    /// Keeps `understander` fit to `folders` from now on.
+    ///
+    /// # Errors
+    /// When the system cannot watch the folders or start a thread.
+    pub fn start(
+        folders: Folders,
+        understander: Arc<Understander>,
+    ) -> Result<Arc<Self>, WatchError> {
+        let (orders, inbox) = sync_channel(ORDERS);
+        let keeper = Arc::new(Self { folders, understander, state: Mutex::default(), orders });
+        let watcher = keeper.watch()?;
+        let thread = Arc::clone(&keeper);
+        std::thread::Builder::new().name("kefu-reload".to_owned()).spawn(move || {
+            let _watcher = watcher;
+            thread.work(&inbox);
+        })?;
+        Ok(keeper)
+    }
+
+    fn watch(&self) -> notify::Result<notify::RecommendedWatcher> {
+        let orders = self.orders.clone();
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                // Reading the files is no change; an event that was lost may have been one.
+                if event.as_ref().map_or(true, |event| !event.kind.is_access()) {
+                    // Full means that orders wait already, and with them a look at the files.
+                    let _ = orders.try_send(Order::Refresh);
+                }
+            })?;
+        for folder in [&self.folders.intents, &self.folders.training_data] {
+            if folder.is_dir() {
+                watcher.watch(folder, RecursiveMode::NonRecursive)?;
+            }
+        }
+        Ok(watcher)
+    }
+
+    fn work(&self, inbox: &Receiver<Order>) {
+        while let Ok(order) = inbox.recv() {
+            let order = match order {
+                Order::Refresh => {
+                    let next = settle(inbox);
+                    self.refresh();
+                    next
+                }
+                order @ Order::RollBack(..) => Some(order),
+            };
+            if let Some(Order::RollBack(version, reply)) = order {
+                // Who asked may have hung up.
+                let _ = reply.send(self.load_earlier(version.as_deref()));
+            }
+        }
+    }
+
+    /// Goes back to `version`, or to the one that was in use before. The next edit of the knowledge
+    /// base, and the next start, take the newest again.
+    ///
+    /// # Errors
+    /// [`RollbackError`]; the model in use stays.
+    pub async fn roll_back(&self, version: Option<String>) -> Result<(), RollbackError> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::RollBack(version, reply);
+        self.orders.try_send(order).map_err(|_| RollbackError::Busy)?;
+        answer.await.unwrap_or(Err(RollbackError::Busy))
     }
 
     /// Why the newest knowledge base is not in use; none when it is.
@@ -74,8 +149,8 @@ impl Keeper {
         self.lock().counts
     }
 
-    /// Reads the folders and swaps the model when it is another one. Blocks while it trains.
-    pub fn refresh(&self) {
+    /// Reads the folders and swaps the model when it is another one.
+    fn refresh(&self) {
         let encoder = self.understander.encoder();
         // One core at most: the others answer.
         let build = || provision::model(&self.folders, &**encoder, true, &Silent);
@@ -111,12 +186,7 @@ impl Keeper {
         state.counts.refused += 1;
     }
 
-    /// Goes back to `version`, or to the one that was in use before. The next edit of the knowledge
-    /// base, and the next start, take the newest again. Blocks while it loads.
-    ///
-    /// # Errors
-    /// [`RollbackError`]; the model in use stays.
-    pub fn roll_back(&self, version: Option<&str>) -> Result<(), RollbackError> {
+    fn load_earlier(&self, version: Option<&str>) -> Result<(), RollbackError> {
         let before = self.understander.model().version.clone();
         let version = match version {
             Some(version) => version.to_owned(),
@@ -160,40 +230,15 @@ impl State {
     }
 }
 
-/// Watches the folders and refreshes after each change, on a thread of its own that lives as long
-/// as the process.
-///
-/// # Errors
-/// When the system cannot watch or start a thread; the model then stays as it is.
-pub fn watch(keeper: Arc<Keeper>) -> Result<(), WatchError> {
-    // One pending change is as good as many.
-    let (changed, changes) = sync_channel(1);
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading the files is no change; a lost event may have been one.
-        if event.as_ref().map_or(true, |event| !event.kind.is_access()) {
-            // Full means that a change is pending already.
-            let _ = changed.try_send(());
-        }
-    })?;
-    let Folders { intents, training_data, .. } = &keeper.folders;
-    for folder in [intents, training_data] {
-        if Path::is_dir(folder) {
-            watcher.watch(folder, RecursiveMode::NonRecursive)?;
+/// Returns when nothing has changed for a while, or with an order that is no refresh.
+fn settle(inbox: &Receiver<Order>) -> Option<Order> {
+    loop {
+        match inbox.recv_timeout(QUIET) {
+            Ok(Order::Refresh) => {}
+            Ok(order) => return Some(order),
+            Err(_) => return None,
         }
     }
-    std::thread::Builder::new().name("kefu-reload".to_owned()).spawn(move || {
-        let _watcher = watcher;
-        while changes.recv().is_ok() {
-            settle(&changes);
-            keeper.refresh();
-        }
-    })?;
-    Ok(())
-}
-
-/// Returns when nothing has changed for a while.
-fn settle(changes: &Receiver<()>) {
-    while changes.recv_timeout(QUIET).is_ok() {}
 }
 
 /// Why nobody watches.

@@ -54,7 +54,7 @@ pub(super) fn save(model: &Model, folder: &Path) -> Result<PathBuf, ArtifactErro
     }
     let index = at.join(INDEX);
     fs::create_dir(&index).map_err(|source| io(&index, source))?;
-    model.index.save(&index).map_err(|error| damaged(&index, error))?;
+    model.index.save(&index).map_err(|error| damaged(&index, error.to_string()))?;
     let header = Header {
         format: FORMAT,
         identity: model.identity.clone(),
@@ -106,11 +106,11 @@ pub(super) fn load(path: &Path, encoder: &EncoderInfo) -> Result<Model, Artifact
     drop(bytes);
     let vectors = Arc::new(weights.vectors);
     let index = Index::load(&path.join(INDEX), Arc::clone(&vectors))
-        .map_err(|error| damaged(&path.join(INDEX), error))?;
+        .map_err(|error| damaged(&path.join(INDEX), error.to_string()))?;
     let index = Arc::new(index);
     let classifier = Classifier::new(weights.heads, header.calibration);
     let engine = Engine::new(knowledge, Arc::clone(&index) as _, vectors, classifier)
-        .map_err(|error| damaged(path, error))?;
+        .map_err(|error| damaged(path, error.to_string()))?;
     Ok(Model { identity: header.identity, engine, index, embeddings: weights.embeddings })
 }
 
@@ -154,13 +154,13 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ArtifactError> {
-    serde_json::from_slice(bytes).map_err(|error| damaged(path, error))
+    serde_json::from_slice(bytes).map_err(|error| damaged(path, error.to_string()))
 }
 
 fn io(path: &Path, source: std::io::Error) -> ArtifactError {
     ArtifactError::Io { path: path.to_owned(), source }
 }
 
-fn damaged(path: &Path, reason: impl ToString) -> ArtifactError {
-    ArtifactError::Damaged { path: path.to_owned(), reason: reason.to_string() }
+fn damaged(path: &Path, reason: impl Into<String>) -> ArtifactError {
+    ArtifactError::Damaged { path: path.to_owned(), reason: reason.into() }
 }

@@ -16,7 +16,7 @@ use kefu::logging;
 use kefu::models::{self, ModelStatus};
 use kefu::progress::TerminalBar;
 use kefu::provision;
-use kefu::reload::{self, Keeper};
+use kefu::reload::Keeper;
 use kefu::server::{self, App};
 use kefu::shutdown::Shutdown;
 use kefu::understand::Understander;
@@ -66,11 +66,9 @@ fn follow(options: &ServerOptions, understander: &Arc<Understander>) -> Option<A
     if options.artifact.is_some() || options.build == Build::Never {
         return None;
     }
-    let keeper = Arc::new(Keeper::new(options.folders(), Arc::clone(understander)));
-    if let Err(error) = reload::watch(Arc::clone(&keeper)) {
-        tracing::warn!("{error}");
-    }
-    Some(keeper)
+    Keeper::start(options.folders(), Arc::clone(understander))
+        .inspect_err(|error| tracing::warn!("{error}"))
+        .ok()
 }
 
 /// `models list`.

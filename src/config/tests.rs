@@ -28,12 +28,13 @@ fn options() -> Vec<clap::Arg> {
 }
 
 /// A good value of each key that is not the default.
-const SAMPLES: [(&str, &str); 21] = [
+const SAMPLES: [(&str, &str); 22] = [
     ("mode", "\"mini\""),
     ("store", "\"embedded\""),
     ("host", "\"127.0.0.2\""),
     ("port", "0"),
     ("intents", "\"kb\""),
+    ("training_data", "\"rows\""),
     ("models", "\"m\""),
     ("model", "\"all-MiniLM-L6-v2\""),
     ("model_source", "\"hub\""),

@@ -115,14 +115,11 @@ pub(super) async fn rollback(
         let message = "this server keeps one model (--artifact); there is none to go back to";
         return Err(ApiError::new(ErrorCode::NoSuchModel, message));
     };
-    let back = move || keeper.roll_back(request.version.as_deref());
-    match tokio::task::spawn_blocking(back).await {
-        Ok(Ok(())) => Ok(Json(answer(&state, &trace))),
-        Ok(Err(RollbackError::Unknown(reason))) => {
-            Err(ApiError::new(ErrorCode::NoSuchModel, reason))
-        }
-        Ok(Err(RollbackError::Artifact(error))) => Err(ApiError::internal(&error.to_string())),
-        Err(error) => Err(ApiError::internal(&error.to_string())),
+    match keeper.roll_back(request.version).await {
+        Ok(()) => Ok(Json(answer(&state, &trace))),
+        Err(RollbackError::Unknown(reason)) => Err(ApiError::new(ErrorCode::NoSuchModel, reason)),
+        Err(error @ RollbackError::Busy) => Err(ApiError::new(ErrorCode::Busy, error.to_string())),
+        Err(RollbackError::Artifact(error)) => Err(ApiError::internal(&error.to_string())),
     }
 }
 

@@ -1,18 +1,16 @@
 //! The routes with their layers, asked through the router; the engine is canned.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
-
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
 use tower::ServiceExt;
 
 use super::auth::KeyDigest;
 use super::*;
 use crate::intent::answer::{Alternative, Answer, Status, Thresholds, Tier};
-use crate::intent::knowledge::{Action, Example, Intent, Lang, Webhook};
+use crate::intent::knowledge::{Action, Example, Intent, KnowledgeBase, Lang, Webhook};
 use crate::understand::{AskOptions, ModelSummary, UnderstandError};
 
 const KEY: &str = "0123456789abcdef";
@@ -387,5 +385,5 @@ async fn the_document_is_the_committed_one_and_its_routes_exist() {
             seen.insert(path.clone());
         }
     }
-    assert_eq!(seen.len(), 10);
+    assert_eq!(seen.len(), 11);
 }

@@ -115,7 +115,7 @@ fn is_plain(input: &str) -> bool {
 
 /// Control characters become spaces, invisible format characters vanish.
 fn visible(c: char) -> Option<char> {
-    if c >= ' ' && c < '\u{7f}' {
+    if matches!(c, ' '..='~') {
         return Some(c);
     }
     match c.general_category() {
