@@ -24,6 +24,8 @@ const KNOWLEDGE: &str = "knowledge.json";
 const VOCABULARY: &str = "vocabulary.json";
 const WEIGHTS: &str = "weights.safetensors";
 const INDEX: &str = "index";
+/// Models that are kept to go back to.
+const KEPT_VERSIONS: usize = 20;
 const STAGING: &str = ".building-";
 /// A staging folder that nobody touched for so long belongs to a build that was killed.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
@@ -62,9 +64,29 @@ pub(super) fn save(model: &Model, folder: &Path) -> Result<PathBuf, ArtifactErro
         files: sums,
     };
     write(&at.join(HEADER), &json(&header))?;
-    fs::rename(at, &target).map_err(|source| io(&target, source))?;
+    if let Err(source) = fs::rename(at, &target) {
+        // Another process may have built the same model meanwhile.
+        return if target.join(HEADER).is_file() { Ok(target) } else { Err(io(&target, source)) };
+    }
     File::open(folder).and_then(|dir| dir.sync_all()).map_err(|source| io(folder, source))?;
+    remove_old(folder);
     Ok(target)
+}
+
+/// Removes the oldest models beyond [`KEPT_VERSIONS`]; one that cannot be removed only takes room.
+fn remove_old(folder: &Path) {
+    let mut models: Vec<_> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join(HEADER).is_file())
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    models.sort();
+    let surplus = models.len().saturating_sub(KEPT_VERSIONS);
+    for (_, path) in &models[..surplus] {
+        let _ = fs::remove_dir_all(path);
+    }
 }
 
 /// Removes what killed builds left; one that cannot be removed only takes room.

@@ -103,11 +103,16 @@ impl Heads {
         intents.iter().copied().zip(near).filter(|one| one.1 >= farthest).collect()
     }
 
-    /// Both vectors' squared lengths come in because means are shorter than 1.
+    /// The squared lengths count because means are shorter than 1. An intent without examples has no
+    /// mean, which shows as zeros.
     fn class_closeness(&self, whitened: &[f32]) -> f32 {
-        let closeness =
-            |mean: &[f32]| 2.0 * dot(whitened, mean) - dot(mean, mean) - dot(whitened, whitened);
-        peak_of(self.class_means.chunks_exact(whitened.len()).map(closeness))
+        let length = dot(whitened, whitened);
+        let means = self.class_means.chunks_exact(whitened.len());
+        let closeness = means.filter_map(|mean| {
+            let own = dot(mean, mean);
+            (own > 0.0).then(|| 2.0 * dot(whitened, mean) - own - length)
+        });
+        peak_of(closeness)
     }
 }
 
