@@ -259,11 +259,11 @@ fn validate_tells_errors_from_warnings_in_three_formats() {
     let (code, said, _) = shop.train(&texts_only);
     assert_eq!(code, Some(1));
     let place = Path::new("intents").join("shop.yaml");
-    assert!(said.starts_with(&format!("{}:11:", place.display())), "{said}");
+    assert!(said.starts_with(&format!("{}:12:", place.display())), "{said}");
     assert!(said.contains(": KL001: error: ") && said.contains("\n1 error: 2 intents"), "{said}");
     let (code, said, _) = shop.train(&[&texts_only[..], &["--format=github"]].concat());
     assert_eq!(code, Some(1));
-    let expected = format!("::error file={},line=11,col=", place.display());
+    let expected = format!("::error file={},line=12,col=", place.display());
     assert!(said.starts_with(&expected) && said.contains(",title=KL001 duplicate::"), "{said}");
     for json in [["--json", ""], ["--format", "json"]] {
         let flags: Vec<&str> = json.into_iter().filter(|flag| !flag.is_empty()).collect();
@@ -272,7 +272,7 @@ fn validate_tells_errors_from_warnings_in_three_formats() {
         let lines: Vec<Value> =
             said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((&lines[0]["code"], &lines[0]["severity"]), (&json!("KL001"), &json!("error")));
-        assert_eq!((&lines[0]["line"], &lines[0]["related"][0]["line"]), (&json!(11), &json!(7)));
+        assert_eq!((&lines[0]["line"], &lines[0]["related"][0]["line"]), (&json!(12), &json!(7)));
         assert_eq!((&lines[1]["errors"], &lines[1]["semantic"]), (&json!(1), &json!(false)));
     }
 
