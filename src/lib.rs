@@ -1,9 +1,9 @@
 //! Kefu: customer service with an understanding of its own.
 //!
 //! Read top-down: the domain (`intent`), the ports it stands on (`encoder`, `index`), what feeds
-//! it (`knowledge`, `models`, `training`, `artifact`), where it meets the clock (`understand`), and
-//! the edges (`http`, `cli`) that `server` puts together. Imports run one way;
-//! `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
+//! it (`knowledge`, `models`, `training`, `artifact`) and checks it (`lint`), where it meets the
+//! clock (`understand`), and the edges (`http`, `cli`) that `server` puts together. Imports run one
+//! way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
 
 pub mod intent;
 
@@ -13,6 +13,7 @@ pub mod kernels;
 
 pub mod artifact;
 pub mod knowledge;
+pub mod lint;
 pub mod models;
 pub mod progress;
 pub mod training;

@@ -78,8 +78,9 @@ fn one(path: &Path, entry: &IntentEntry) -> Vec<Finding> {
     }
     for rule in &entry.keywords {
         let keywords = &rule.value;
-        let visible =
-            |words: &[String]| words.iter().any(|word| !normalize(word).text().is_empty());
+        let visible = |words: &[Located<String>]| {
+            words.iter().any(|word| !normalize(&word.value).text().is_empty())
+        };
         if !visible(&keywords.any) && !visible(&keywords.all) && !visible(&keywords.exact) {
             let message = "the rule can never fire: give it a keyword in any, all or exact";
             findings.push(rule.finding(path, "KB006", message.into()));

@@ -1,5 +1,5 @@
 //! The file format of the knowledge base as Rust types; the JSON Schema for editors is made from
-//! them.
+//! them. Whatever a finding may point at is [`Located`].
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::Finding;
+use super::places::{IntentPlaces, Place, RulePlaces};
 use crate::intent::knowledge::{Action, Example, Intent, KeywordRule, Localized, Slot};
 
 /// One file of the knowledge base: one topic.
@@ -38,10 +39,10 @@ pub(super) struct IntentEntry {
     title: Localized<String>,
     /// What the bot says, by language; one is chosen.
     #[serde(default)]
-    answers: Localized<Vec<String>>,
+    answers: Localized<Vec<Located<String>>>,
     /// Tier-1 rules: strict patterns that answer without the model.
     #[serde(default)]
-    pub(super) keywords: Vec<Located<KeywordRule>>,
+    pub(super) keywords: Vec<Located<RuleEntry>>,
     /// What visitors write, by language.
     #[serde(default)]
     pub(super) examples: Localized<Vec<Located<String>>>,
@@ -59,8 +60,30 @@ pub(super) struct IntentEntry {
     pub(super) action: Action,
 }
 
+/// A tier-1 rule: fires when one of `any` (if there are some) and all of `all` are found and none
+/// of `not`, or when the whole text is one of `exact`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "KeywordRule")]
+pub(super) struct RuleEntry {
+    /// At least one of these must occur.
+    #[serde(default)]
+    pub(super) any: Vec<Located<String>>,
+    /// All of these must occur.
+    #[serde(default)]
+    pub(super) all: Vec<Located<String>>,
+    /// None of these may occur.
+    #[serde(default)]
+    pub(super) not: Vec<Located<String>>,
+    /// The whole message is one of these, punctuation at its ends aside.
+    #[serde(default)]
+    pub(super) exact: Vec<Located<String>>,
+}
+
 impl IntentEntry {
-    pub(super) fn into_intent(self, path: &Path) -> Intent {
+    /// The intent, and where its parts stand in the file `path`.
+    pub(super) fn into_intent(self, path: &Path) -> (Intent, IntentPlaces) {
+        let places = self.places(path);
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let sentences = |by_language: Localized<Vec<Located<String>>>| -> Vec<Example> {
             by_language
@@ -74,18 +97,50 @@ impl IntentEntry {
                 })
                 .collect()
         };
-        Intent {
+        let intent = Intent {
             id: self.id.value,
             title: self.title,
-            answers: self.answers,
-            keywords: self.keywords.into_iter().map(|rule| rule.value).collect(),
+            answers: self.answers.into_iter().map(|(lang, texts)| (lang, values(texts))).collect(),
+            keywords: self.keywords.into_iter().map(|rule| rule.value.into_rule()).collect(),
             examples: sentences(self.examples),
             negative_examples: sentences(self.negative_examples),
             slots: self.slots,
             confirm: self.confirm.into_iter().map(|(lang, text)| (lang, text.value)).collect(),
             action: self.action,
+        };
+        (intent, places)
+    }
+
+    fn places(&self, path: &Path) -> IntentPlaces {
+        let place = |text: &Located<String>| text.place(path);
+        let all = |texts: &[Located<String>]| texts.iter().map(place).collect();
+        let in_order = |by_language: &Localized<Vec<Located<String>>>| {
+            by_language.values().flatten().map(place).collect()
+        };
+        let rule = |rule: &Located<RuleEntry>| {
+            let RuleEntry { any, all: every, not, exact } = &rule.value;
+            RulePlaces { any: all(any), all: all(every), not: all(not), exact: all(exact) }
+        };
+        IntentPlaces {
+            id: place(&self.id),
+            answers: self.answers.iter().map(|(lang, texts)| (*lang, all(texts))).collect(),
+            keywords: self.keywords.iter().map(rule).collect(),
+            examples: in_order(&self.examples),
+            negative_examples: in_order(&self.negative_examples),
+            confirm: self.confirm.iter().map(|(lang, text)| (*lang, place(text))).collect(),
         }
     }
+}
+
+impl RuleEntry {
+    fn into_rule(self) -> KeywordRule {
+        let Self { any, all, not, exact } = self;
+        KeywordRule { any: values(any), all: values(all), not: values(not), exact: values(exact) }
+    }
+}
+
+fn values(texts: Vec<Located<String>>) -> Vec<String> {
+    texts.into_iter().map(|text| text.value).collect()
 }
 
 /// A value that knows where it stands in its file.
@@ -107,6 +162,10 @@ impl<T> From<Spanned<T>> for Located<T> {
 impl<T> Located<T> {
     pub(super) fn line(&self) -> u64 {
         self.line
+    }
+
+    fn place(&self, path: &Path) -> Place {
+        Place { file: path.to_owned(), line: self.line, column: self.column }
     }
 
     pub(super) fn finding(&self, path: &Path, code: &'static str, message: String) -> Finding {

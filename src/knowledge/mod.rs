@@ -5,6 +5,7 @@
 
 mod check;
 mod format;
+mod places;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,11 +14,12 @@ use serde::Serialize;
 
 use crate::intent::knowledge::KnowledgeBase;
 pub use format::json_schema;
+pub use places::{IntentPlaces, Place, Places, RulePlaces};
 
 /// Something wrong with a file of the knowledge base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Stable code; `docs/knowledge-base.md` lists them.
+    /// Stable code; `KB001`, …, as `check` and `format` give them.
     pub code: &'static str,
     /// The file as it was found.
     pub file: PathBuf,
@@ -64,6 +66,14 @@ fn lines(findings: &[Finding]) -> String {
 /// # Errors
 /// [`LoadError`] with every finding of every file, not only the first file's.
 pub fn load(folder: &Path) -> Result<KnowledgeBase, LoadError> {
+    load_with_places(folder).map(|(knowledge, _)| knowledge)
+}
+
+/// [`load`], and where everything stands in the files.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_places(folder: &Path) -> Result<(KnowledgeBase, Places), LoadError> {
     let mut sources = Vec::new();
     for path in files(folder)? {
         let text = std::fs::read(&path)
@@ -76,7 +86,7 @@ pub fn load(folder: &Path) -> Result<KnowledgeBase, LoadError> {
             .map_err(|source| LoadError::Read { path: path.clone(), source })?;
         sources.push((path, text));
     }
-    parse(&sources).map_err(LoadError::Findings)
+    parse_with_places(&sources).map_err(LoadError::Findings)
 }
 
 /// Parses and checks `(path, text)` pairs as one knowledge base. Examples carry the file name.
@@ -84,6 +94,16 @@ pub fn load(folder: &Path) -> Result<KnowledgeBase, LoadError> {
 /// # Errors
 /// All findings, by file and position.
 pub fn parse(sources: &[(PathBuf, String)]) -> Result<KnowledgeBase, Vec<Finding>> {
+    parse_with_places(sources).map(|(knowledge, _)| knowledge)
+}
+
+/// [`parse`], and where everything stands in the files.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_places(
+    sources: &[(PathBuf, String)],
+) -> Result<(KnowledgeBase, Places), Vec<Finding>> {
     let mut findings = Vec::new();
     let mut entries = Vec::new();
     for (path, text) in sources {
@@ -97,8 +117,9 @@ pub fn parse(sources: &[(PathBuf, String)]) -> Result<KnowledgeBase, Vec<Finding
         findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         return Err(findings);
     }
-    let intents = entries.into_iter().map(|(path, entry)| entry.into_intent(path)).collect();
-    Ok(KnowledgeBase { intents })
+    let (intents, places) =
+        entries.into_iter().map(|(path, entry)| entry.into_intent(path)).unzip();
+    Ok((KnowledgeBase { intents }, Places { intents: places }))
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {

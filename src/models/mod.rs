@@ -154,6 +154,14 @@ pub fn list(models_dir: &Path) -> Vec<ModelStatus> {
     Manifest::bundled().models.iter().map(status).collect()
 }
 
+/// True when [`ensure`] would have nothing to fetch.
+pub fn is_installed(name_or_dir: &str, models_dir: &Path) -> bool {
+    match Manifest::bundled().find(name_or_dir) {
+        Some(known) => models_dir.join(&known.name).is_dir(),
+        None => true,
+    }
+}
+
 /// The model of this name or in this folder, fetched and installed if it is a known one that is
 /// not there yet.
 ///

@@ -132,6 +132,24 @@ pub fn fit(
     Ok(model.finish(calibration))
 }
 
+/// The whitened rows of `examples` over `intents` intents, as [`fit`] makes them.
+///
+/// # Errors
+/// [`FitError`].
+pub fn whiten(examples: &LabelledSet, intents: usize) -> Result<Embeddings, FitError> {
+    if examples.texts.is_empty() {
+        return Err(FitError::NoExamples);
+    }
+    let texts: Vec<&str> = examples.texts.iter().map(String::as_str).collect();
+    let data = Labelled {
+        texts: &texts,
+        embeddings: examples.embeddings.values(),
+        labels: &examples.labels,
+    };
+    let (_, whitened) = heads::whiten(data, intents)?;
+    Ok(Embeddings::new(examples.embeddings.dimension(), whitened))
+}
+
 /// Heads and index, before calibration.
 struct Model {
     heads: Heads,

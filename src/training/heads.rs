@@ -51,7 +51,13 @@ pub(crate) fn fit(data: Labelled<'_>, intents: usize) -> candle_core::Result<(He
 }
 
 /// The whitening of the within-class covariance, and the whitened rows.
-fn whiten(data: Labelled<'_>, intents: usize) -> candle_core::Result<(Whitening, Vec<f32>)> {
+///
+/// # Errors
+/// When a matrix product fails (out of memory).
+pub(super) fn whiten(
+    data: Labelled<'_>,
+    intents: usize,
+) -> candle_core::Result<(Whitening, Vec<f32>)> {
     let (rows, dimension) = (data.texts.len(), data.dimension());
     let (class_means, counts) = class_means(data.embeddings, data.labels, intents);
     let mut mean = vec![0.0f32; dimension];

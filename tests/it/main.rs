@@ -8,6 +8,7 @@ mod cli;
 mod encoder;
 mod http;
 mod hub;
+mod lint;
 mod models;
 #[cfg(unix)]
 mod package;

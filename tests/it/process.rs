@@ -277,11 +277,76 @@ fn an_artifact_that_does_not_fit_or_is_damaged_is_refused() {
 }
 
 #[test]
+fn validate_tells_errors_from_warnings_in_three_formats() {
+    let shop = Shop::new();
+    let sentences = |list: &str, count: usize| {
+        let one = |n: usize| format!("{list} {n}");
+        (0..count).map(one).collect::<Vec<_>>().join(", ")
+    };
+    let intent = |id: &str, extra: &str| {
+        format!(
+            "  - id: {id}\n    answers: {{zh: [好], en: [ok]}}\n    examples:\n      zh: [{}]\n      en: [{}{extra}]\n",
+            sentences(&format!("{id}怎么办"), 6),
+            sentences(&format!("about {id}"), 6)
+        )
+    };
+    let write = |extra: &str| {
+        let text =
+            format!("version: 1\nintents:\n{}{}", intent("order", ""), intent("refund", extra));
+        fs::write(shop.path("intents/shop.yaml"), text).unwrap();
+    };
+    let texts_only = ["validate", "--semantic=never"];
+
+    write("");
+    let (code, said, _) = shop.train(&[&texts_only[..], &["--deny=warnings"]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("fine: 2 intents"), "{said}");
+
+    write(", about refund 0");
+    assert_eq!(shop.train(&texts_only).0, Some(0));
+    assert_eq!(shop.train(&[&texts_only[..], &["--deny=warnings"]].concat()).0, Some(1));
+
+    write(", about order 0");
+    let (code, said, _) = shop.train(&texts_only);
+    assert_eq!(code, Some(1));
+    let place = Path::new("intents").join("shop.yaml");
+    assert!(said.starts_with(&format!("{}:12:", place.display())), "{said}");
+    assert!(said.contains(": KL001: error: ") && said.contains("\n1 error: 2 intents"), "{said}");
+    let (code, said, _) = shop.train(&[&texts_only[..], &["--format=github"]].concat());
+    assert_eq!(code, Some(1));
+    let expected = format!("::error file={},line=12,col=", place.display());
+    assert!(said.starts_with(&expected) && said.contains(",title=KL001 duplicate::"), "{said}");
+    for json in [["--json", ""], ["--format", "json"]] {
+        let flags: Vec<&str> = json.into_iter().filter(|flag| !flag.is_empty()).collect();
+        let (code, said, _) = shop.train(&[&texts_only[..], &flags].concat());
+        assert_eq!(code, Some(1));
+        let lines: Vec<Value> =
+            said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["code"], &lines[0]["severity"]), (&json!("KL001"), &json!("error")));
+        assert_eq!((&lines[0]["line"], &lines[0]["related"][0]["line"]), (&json!(12), &json!(7)));
+        assert_eq!((&lines[1]["errors"], &lines[1]["semantic"]), (&json!(1), &json!(false)));
+    }
+
+    // A missing encoder is not fetched unless it is asked for, an installed one is used.
+    let (code, said, _) = shop.train(&["validate", "--model=multilingual-e5-small"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("(meanings not compared)"), "{said}");
+    let (_, said, _) = shop.train(&["validate", "--cache=kept"]);
+    assert!(!said.contains("(meanings not compared)"), "{said}");
+    assert_eq!(fs::read_dir(shop.path("kept")).unwrap().count(), 1);
+
+    fs::write(shop.path("intents/shop.yaml"), "version: 9\nintents: []\n").unwrap();
+    let (code, said, _) = shop.train(&["validate", "--format=github"]);
+    assert_eq!(code, Some(2));
+    assert!(said.starts_with("::error file=intents"), "{said}");
+}
+
+#[test]
 fn train_intents_speaks_text_and_json_and_ends_with_its_codes() {
     let shop = Shop::new();
     let (code, said, _) = shop.train(&["validate"]);
     assert_eq!(code, Some(0));
-    assert!(said.starts_with("fine: 2 intents, 6 zh + 6 en examples, 2 keyword rules"), "{said}");
+    assert!(said.contains(": 2 intents, 6 zh + 6 en examples, 2 keyword rules"), "{said}");
 
     let (code, said, _) = shop.train(&["--json", "predict", "物流不更新了", "</s>"]);
     assert_eq!(code, Some(0));

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::config::{ModelSource, model_options, model_source};
 use crate::encoder::SentenceEncoder;
+use crate::models;
 use crate::progress::{Progress, Silent, TerminalBar};
 use crate::provision::{self, Folders, ProvisionError};
 
@@ -66,6 +67,11 @@ pub struct EncoderArgs {
 }
 
 impl EncoderArgs {
+    /// True when loading downloads nothing.
+    fn is_installed(&self) -> bool {
+        models::is_installed(&self.model, &self.models)
+    }
+
     fn load(&self, progress: &dyn Progress) -> Result<SentenceEncoder, ProvisionError> {
         let options = model_options(&self.models, &self.model_source);
         provision::encoder(&self.model, &options, progress)
@@ -117,7 +123,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Some(Command::Build(args)) => build::run(&args, &mut out, progress),
         Some(Command::Eval(args)) => eval::run(&args, &mut out, progress),
-        Some(Command::Validate(args)) => validate::run(&args, &mut out),
+        Some(Command::Validate(args)) => validate::run(&args, &mut out, progress),
         Some(Command::Predict(args)) => predict::run(&args, &mut out, progress),
     }
 }
