@@ -101,7 +101,7 @@ pub(crate) fn state(limits: Limits, api_key: Option<KeyDigest>) -> AppState {
         confirm: [].into(),
         action: Action::Webhook(Webhook { url: "https://shop.internal/hook".to_owned() }),
     };
-    let knowledge = Arc::new(KnowledgeBase { intents: vec![refund] });
+    let knowledge = Arc::new(KnowledgeBase { intents: vec![refund], entities: vec![] });
     AppState::new(Canned, knowledge, limits, api_key)
 }
 
