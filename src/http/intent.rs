@@ -74,7 +74,7 @@ impl TryFrom<u64> for TopK {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct IntentAnswer {
     #[serde(flatten)]
-    understood: Understood,
+    answer: Answer,
     /// Which model answered.
     model: ModelRef,
     /// Finds the request in the server's log.
@@ -88,7 +88,7 @@ pub(super) struct IntentAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BatchAnswer {
     /// One a text, in the texts' order.
-    answers: Vec<Understood>,
+    answers: Vec<Answer>,
     /// Which model answered.
     model: ModelRef,
     /// Finds the request in the server's log.
@@ -96,16 +96,6 @@ pub(super) struct BatchAnswer {
     trace_id: String,
     /// Microseconds from the parsed request to this answer.
     took_us: u64,
-}
-
-/// What one text means.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Understood {
-    #[serde(flatten)]
-    answer: Answer,
-    /// Always empty: finding entities is not part of this version.
-    #[schema(value_type = Vec<Object>, max_items = 0)]
-    entities: [(); 0],
 }
 
 /// Which model answered.
@@ -141,7 +131,7 @@ pub(super) async fn ask(
     let Answered { answer, model } = state.engine.ask(&request.text, options).await?;
     state.metrics.classified(&answer);
     Ok(axum::Json(IntentAnswer {
-        understood: answer.into(),
+        answer,
         model: (&*model).into(),
         trace_id: trace.to_string(),
         took_us: micros(started),
@@ -173,17 +163,11 @@ pub(super) async fn ask_batch(
         state.metrics.classified(answer);
     }
     Ok(axum::Json(BatchAnswer {
-        answers: answers.into_iter().map(Understood::from).collect(),
+        answers,
         model: (&*model).into(),
         trace_id: trace.to_string(),
         took_us: micros(started),
     }))
-}
-
-impl From<Answer> for Understood {
-    fn from(answer: Answer) -> Self {
-        Self { answer, entities: [] }
-    }
 }
 
 impl From<&ModelSummary> for ModelRef {

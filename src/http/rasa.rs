@@ -14,6 +14,7 @@ use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use super::json::Json;
 use crate::intent::answer::{Answer, Status, Tier};
+use crate::intent::entity::{Entity, EntitySource};
 use crate::understand::{Answered, AskOptions};
 
 /// Rasa ranks ten intents by default.
@@ -37,14 +38,43 @@ pub(super) struct ParseAnswer {
     text: String,
     /// The intent, `nlu_fallback`, or null for an empty message.
     intent: RankedIntent,
-    /// Always empty: finding entities is not part of this version.
-    #[schema(value_type = Vec<Object>, max_items = 0)]
-    entities: [(); 0],
+    /// The values in the text, in its order.
+    entities: Vec<ParsedEntity>,
     /// The most probable intents, at most ten after a fallback.
     intent_ranking: Vec<RankedIntent>,
     /// As it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
+}
+
+/// A value in the text.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub(super) struct ParsedEntity {
+    /// Kind of the entity.
+    #[schema(example = "phone")]
+    entity: String,
+    /// One spelling for all ways to write the same.
+    #[schema(example = "+8613812345678")]
+    value: String,
+    /// First character, counted in Unicode scalar values from 0.
+    start: usize,
+    /// One past the last character.
+    end: usize,
+    /// Who found it: `KefuBuiltin`, `KefuDictionary` or `KefuRegex`.
+    #[schema(example = "KefuBuiltin")]
+    extractor: &'static str,
+}
+
+impl From<Entity> for ParsedEntity {
+    fn from(entity: Entity) -> Self {
+        let extractor = match entity.source {
+            EntitySource::Builtin => "KefuBuiltin",
+            EntitySource::Dictionary => "KefuDictionary",
+            EntitySource::Regex => "KefuRegex",
+        };
+        let Entity { kind, value, start, end, .. } = entity;
+        Self { entity: kind.into(), value, start, end, extractor }
+    }
 }
 
 /// An intent and how probable it is.
@@ -79,7 +109,7 @@ pub(super) async fn parse(
 }
 
 fn translate(request: ParseRequest, answer: Answer, threshold: f32) -> ParseAnswer {
-    let Answer { status, intent, confidence, tier, alternatives, .. } = answer;
+    let Answer { status, intent, confidence, tier, alternatives, entities, .. } = answer;
     let mut ranking: Vec<_> = alternatives
         .into_iter()
         .map(|known| RankedIntent { name: Some(known.intent), confidence: known.confidence })
@@ -96,7 +126,7 @@ fn translate(request: ParseRequest, answer: Answer, threshold: f32) -> ParseAnsw
     ParseAnswer {
         text: request.text,
         intent,
-        entities: [],
+        entities: entities.into_iter().map(ParsedEntity::from).collect(),
         intent_ranking: ranking,
         message_id: request.message_id,
     }
@@ -106,6 +136,7 @@ fn translate(request: ParseRequest, answer: Answer, threshold: f32) -> ParseAnsw
 mod tests {
     use super::*;
     use crate::intent::answer::Alternative;
+    use crate::intent::knowledge::EntityKind;
 
     #[test]
     fn as_rasa_answers() {
@@ -123,12 +154,28 @@ mod tests {
                 confidence: 0.4,
                 tier,
                 alternatives: if tier == Tier::None { vec![] } else { vec![refund()] },
+                entities: vec![Entity {
+                    kind: EntityKind::Custom("courier".to_owned()),
+                    text: "SF".to_owned(),
+                    start: 3,
+                    end: 5,
+                    value: "顺丰".to_owned(),
+                    source: EntitySource::Dictionary,
+                }],
                 explanation: None,
             };
             let request = ParseRequest { text: "t".to_owned(), message_id: None };
             let translated = translate(request, answer, 0.7);
             let wanted = RankedIntent { name: intent.map(str::to_owned), confidence };
             assert_eq!(translated.intent, wanted, "{name}");
+            let found = ParsedEntity {
+                entity: "courier".to_owned(),
+                value: "顺丰".to_owned(),
+                start: 3,
+                end: 5,
+                extractor: "KefuDictionary",
+            };
+            assert_eq!(translated.entities, [found], "{name}");
             assert_eq!(translated.intent_ranking.len(), ranked, "{name}");
             if ranked > 0 {
                 assert_eq!(translated.intent_ranking[0], wanted, "{name}");

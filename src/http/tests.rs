@@ -10,7 +10,9 @@ use tower::ServiceExt;
 use super::auth::KeyDigest;
 use super::*;
 use crate::intent::answer::{Alternative, Answer, Status, Thresholds, Tier};
+use crate::intent::entity::Extractor;
 use crate::intent::knowledge::{Action, Example, Intent, KnowledgeBase, Lang, Webhook};
+use crate::intent::normalize::normalize;
 use crate::understand::{AskOptions, ModelSummary, UnderstandError};
 
 const KEY: &str = "0123456789abcdef";
@@ -40,6 +42,9 @@ impl Canned {
             confidence: 0.3,
             tier,
             alternatives: all.into_iter().take(options.top_k).collect(),
+            entities: Extractor::new(&KnowledgeBase::default())
+                .expect("there is nothing to compile")
+                .extract(text, &normalize(text)),
             explanation: options.explain.then(Default::default),
         })
     }
@@ -107,7 +112,7 @@ fn knowledge() -> KnowledgeBase {
         confirm: [].into(),
         action: Action::Webhook(Webhook { url: "https://shop.internal/hook".to_owned() }),
     };
-    KnowledgeBase { intents: vec![refund] }
+    KnowledgeBase { intents: vec![refund], entities: vec![] }
 }
 
 fn small() -> Limits {
@@ -146,6 +151,13 @@ async fn intent() {
     assert!(answer["took_us"].is_u64());
     assert!(answer.get("explanation").is_none());
 
+    let reply = post(&router, "/intent", r#"{"text": "😀订单号 ab12345678"}"#).await;
+    let found = json!([{
+        "kind": "order_number", "text": "ab12345678", "start": 5, "end": 15,
+        "value": "AB12345678", "source": "builtin"
+    }]);
+    assert_eq!(reply.json()["entities"], found);
+
     let reply = post(&router, "/intent", r#"{"text": "退款", "explain": true}"#).await;
     assert!(reply.json()["explanation"].is_object());
 }
@@ -154,10 +166,11 @@ async fn intent() {
 async fn batch() {
     let router = router(state(small(), None));
     for field in ["texts", "items"] {
-        let body = json!({field: ["退款", ""], "top_k": 1}).to_string();
+        let body = json!({field: ["退款3元", ""], "top_k": 1}).to_string();
         let answer = post(&router, "/intent/batch", body).await.json();
         assert_eq!(answer["answers"][0]["status"], "matched", "{field}");
         assert_eq!(answer["answers"][1]["tier"], "none", "{field}");
+        assert_eq!(answer["answers"][0]["entities"][0]["value"], "CNY 3.00", "{field}");
         assert_eq!(answer["answers"][1]["entities"], json!([]), "{field}");
     }
 }
@@ -182,6 +195,11 @@ async fn rasa() {
     assert_eq!(answer["intent"]["name"], "refund");
     assert_eq!(answer["message_id"], "7");
     assert_eq!(answer["intent_ranking"].as_array().unwrap().len(), 3);
+    let answer = post(&router, "/model/parse", r#"{"text": "30 bucks"}"#).await.json();
+    let found = json!([{
+        "entity": "amount", "value": "USD 30.00", "start": 0, "end": 8, "extractor": "KefuBuiltin"
+    }]);
+    assert_eq!(answer["entities"], found);
     let answer = post(&router, "/model/parse", r#"{"text": ""}"#).await.json();
     assert_eq!(answer["intent"], json!({"name": null, "confidence": 0.0}));
 }

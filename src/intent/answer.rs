@@ -3,6 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::entity::Entity;
+
 /// How sure the engine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +45,8 @@ pub struct Answer {
     /// The most probable intents, most probable first, at most `top_k`. Never renormalised: the
     /// probabilities of all intents and of "none of them" sum to 1.
     pub alternatives: Vec<Alternative>,
+    /// The values in the text, in its order, without overlaps.
+    pub entities: Vec<Entity>,
     /// Why, when it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Explanation>,

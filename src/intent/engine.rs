@@ -10,6 +10,7 @@ use super::answer::{
     Alternative, Answer, Explanation, KeywordEvidence, NeighborEvidence, Status, TextSpan, Tier,
 };
 use super::classifier::Classifier;
+use super::entity::{EntityError, Extractor};
 use super::keyword::{KeywordMatch, KeywordOutcome, KeywordTier};
 use super::knowledge::{Example, KnowledgeBase};
 use super::normalize::Normalized;
@@ -23,6 +24,7 @@ pub const NEIGHBORS: usize = 20;
 pub struct Engine {
     knowledge: KnowledgeBase,
     keywords: KeywordTier,
+    extractor: Extractor,
     /// `(intent, position among its examples)` of each vector in the index.
     examples: Vec<(u32, u32)>,
     index: Arc<dyn VectorIndex>,
@@ -103,7 +105,8 @@ impl Engine {
             return Err(EngineError::Intents { model, knowledge });
         }
         let keywords = KeywordTier::new(&knowledge)?;
-        Ok(Self { knowledge, keywords, examples, index, vectors, classifier })
+        let extractor = Extractor::new(&knowledge)?;
+        Ok(Self { knowledge, keywords, extractor, examples, index, vectors, classifier })
     }
 
     /// What it was trained on.
@@ -168,8 +171,8 @@ impl Engine {
         }
     }
 
-    /// A verdict in words: names for numbers, at most `top_k` alternatives, and the explanation
-    /// without its times when `explain` is set. `original` is the text before normalisation.
+    /// A verdict in words: names for numbers, at most `top_k` alternatives, the entities, and the
+    /// explanation without its times when `explain` is set. `original` is the text before normalisation.
     pub fn answer(
         &self,
         original: &str,
@@ -191,6 +194,7 @@ impl Engine {
                 .take(top_k)
                 .map(|&(intent, confidence)| Alternative { intent: name(intent), confidence })
                 .collect(),
+            entities: self.extractor.extract(original, text),
             explanation: explain.then(|| self.explain(original, text, verdict)),
         }
     }
@@ -258,4 +262,7 @@ pub enum EngineError {
     /// The keywords cannot be compiled.
     #[error("the keywords cannot be compiled: {0}")]
     Keywords(#[from] aho_corasick::BuildError),
+    /// The entities cannot be compiled.
+    #[error(transparent)]
+    Entities(#[from] EntityError),
 }

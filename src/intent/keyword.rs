@@ -243,11 +243,11 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() && !is_han(c)
 }
 
-fn starts_with_word(text: &str) -> bool {
+pub(super) fn starts_with_word(text: &str) -> bool {
     text.chars().next().is_some_and(is_word)
 }
 
-fn ends_with_word(text: &str) -> bool {
+pub(super) fn ends_with_word(text: &str) -> bool {
     text.chars().next_back().is_some_and(is_word)
 }
 

@@ -44,6 +44,9 @@ pub type Localized<T> = BTreeMap<Lang, T>;
 pub struct KnowledgeBase {
     /// The intents; their position is their number in the engine.
     pub intents: Vec<Intent>,
+    /// What the shop calls things, besides the built-in kinds of entities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entities: Vec<EntityDefinition>,
 }
 
 /// What a visitor may want.
@@ -124,9 +127,10 @@ pub struct Slot {
     pub prompt: Localized<String>,
 }
 
-/// The built-in kinds of entities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// What kind of value an entity is: built in, or by the name of an entity of the knowledge base.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String")]
 pub enum EntityKind {
     /// The shop's order number.
     OrderNumber,
@@ -140,6 +144,70 @@ pub enum EntityKind {
     Date,
     /// Anything.
     Text,
+    /// An entity of the knowledge base.
+    Custom(String),
+}
+
+impl EntityKind {
+    /// The built-in kinds.
+    pub const BUILT_IN: [Self; 6] =
+        [Self::OrderNumber, Self::Phone, Self::Email, Self::Amount, Self::Date, Self::Text];
+
+    /// The name in files and answers.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::OrderNumber => "order_number",
+            Self::Phone => "phone",
+            Self::Email => "email",
+            Self::Amount => "amount",
+            Self::Date => "date",
+            Self::Text => "text",
+            Self::Custom(name) => name,
+        }
+    }
+}
+
+impl From<String> for EntityKind {
+    fn from(name: String) -> Self {
+        let built_in = Self::BUILT_IN.into_iter().find(|kind| kind.name() == name);
+        built_in.unwrap_or(Self::Custom(name))
+    }
+}
+
+impl From<EntityKind> for String {
+    fn from(kind: EntityKind) -> Self {
+        kind.name().to_owned()
+    }
+}
+
+/// A kind of entity that the shop defines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityDefinition {
+    /// Unique, and no built-in kind's.
+    pub name: String,
+    /// How it is found.
+    pub rule: EntityRule,
+}
+
+/// How an entity is found in the normalised text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntityRule {
+    /// By one of these values or of their synonyms.
+    Values(Vec<EntityValue>),
+    /// By a regular expression.
+    Pattern(String),
+}
+
+/// One value of a dictionary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntityValue {
+    /// What answers and webhooks get; it is looked for too.
+    pub value: String,
+    /// Other ways to say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub synonyms: Vec<String>,
 }
 
 /// What an intent does when it is understood and confirmed.

@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod classifier;
 pub mod engine;
+pub mod entity;
 pub mod evidence;
 pub mod head;
 pub mod keyword;

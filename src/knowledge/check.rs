@@ -89,7 +89,7 @@ fn one(path: &Path, entry: &IntentEntry) -> Vec<Finding> {
     findings
 }
 
-fn is_id(id: &str) -> bool {
+pub(super) fn is_id(id: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-/".contains(&byte);
     !id.is_empty() && id.len() <= 128 && id.bytes().all(allowed)

@@ -10,7 +10,10 @@ use serde_saphyr::Spanned;
 
 use super::Finding;
 use super::places::{IntentPlaces, Place, RulePlaces};
-use crate::intent::knowledge::{Action, Example, Intent, KeywordRule, Localized, Slot};
+use crate::intent::knowledge::{
+    Action, EntityDefinition, EntityKind, EntityRule, EntityValue, Example, Intent, KeywordRule,
+    Localized, Slot,
+};
 
 /// One file of the knowledge base: one topic.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -23,8 +26,56 @@ pub(super) struct TopicFile {
     #[serde(default)]
     #[allow(dead_code, reason = "documents the file; nothing reads it")]
     topic: Option<String>,
-    /// The intents.
-    pub(super) intents: Vec<IntentEntry>,
+    /// The intents; a file has these, entities, or both.
+    #[serde(default)]
+    #[schemars(with = "Vec<IntentEntry>")]
+    pub(super) intents: Option<Vec<IntentEntry>>,
+    /// What the shop calls things: values to find in messages, besides the built-in kinds.
+    #[serde(default)]
+    pub(super) entities: Vec<EntityEntry>,
+}
+
+/// A kind of entity: either `values` or `pattern`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Entity")]
+pub(super) struct EntityEntry {
+    /// Unique over all files: lower-case letters, digits, `_`, `-`, `/`. Slots refer to it.
+    pub(super) name: Located<String>,
+    /// A dictionary: values, each with other ways to say it.
+    #[serde(default)]
+    pub(super) values: Vec<Located<EntityValue>>,
+    /// A regular expression (of Rust's `regex`) on the normalised text, upper and lower case alike.
+    /// `\b` finds no boundary beside a Chinese character; `(?-u:\b)` does.
+    pub(super) pattern: Option<Located<String>>,
+}
+
+impl EntityEntry {
+    pub(super) fn into_definition(self) -> EntityDefinition {
+        let rule = match self.pattern {
+            Some(pattern) => EntityRule::Pattern(pattern.value),
+            None => EntityRule::Values(self.values.into_iter().map(|one| one.value).collect()),
+        };
+        EntityDefinition { name: self.name.value, rule }
+    }
+}
+
+/// A value that an action needs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Slot")]
+pub(super) struct SlotEntry {
+    /// Name; `{name}` stands for the value in `confirm`.
+    pub(super) name: String,
+    /// `order_number`, `phone`, `email`, `amount`, `date`, `text` (anything), or the name of an
+    /// entry of `entities` in any file.
+    #[schemars(extend("examples" = ["order_number", "phone", "email", "amount", "date", "text"]))]
+    pub(super) entity: Located<EntityKind>,
+    /// True when the action cannot go without it.
+    #[serde(default)]
+    required: bool,
+    /// How to ask for it.
+    prompt: Localized<String>,
 }
 
 /// One intent.
@@ -51,7 +102,7 @@ pub(super) struct IntentEntry {
     pub(super) negative_examples: Localized<Vec<Located<String>>>,
     /// Values that the action needs.
     #[serde(default)]
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Vec<SlotEntry>,
     /// The question before the action, by language; without it the bot acts at once.
     #[serde(default)]
     pub(super) confirm: Localized<Located<String>>,
@@ -104,7 +155,7 @@ impl IntentEntry {
             keywords: self.keywords.into_iter().map(|rule| rule.value.into_rule()).collect(),
             examples: sentences(self.examples),
             negative_examples: sentences(self.negative_examples),
-            slots: self.slots,
+            slots: self.slots.into_iter().map(SlotEntry::into_slot).collect(),
             confirm: self.confirm.into_iter().map(|(lang, text)| (lang, text.value)).collect(),
             action: self.action,
         };
@@ -141,6 +192,13 @@ impl RuleEntry {
 
 fn values(texts: Vec<Located<String>>) -> Vec<String> {
     texts.into_iter().map(|text| text.value).collect()
+}
+
+impl SlotEntry {
+    fn into_slot(self) -> Slot {
+        let Self { name, entity, required, prompt } = self;
+        Slot { name, entity: entity.value, required, prompt }
+    }
 }
 
 /// A value that knows where it stands in its file.
@@ -203,6 +261,10 @@ pub(super) fn read(path: &Path, text: &str) -> Result<TopicFile, Finding> {
         let found = file.version.value;
         let message = format!("version {found} is unknown; this kefu reads version 1");
         return Err(file.version.finding(path, "KB002", message));
+    }
+    if file.intents.is_none() && file.entities.is_empty() {
+        let message = "the file has neither intents nor entities; add one of them";
+        return Err(file.version.finding(path, "KB001", message.into()));
     }
     Ok(file)
 }

@@ -4,6 +4,7 @@
 //! is only how it is written down, and what to say when it is written wrongly.
 
 mod check;
+mod entities;
 mod format;
 mod places;
 
@@ -106,20 +107,31 @@ pub fn parse_with_places(
 ) -> Result<(KnowledgeBase, Places), Vec<Finding>> {
     let mut findings = Vec::new();
     let mut entries = Vec::new();
+    let mut entities = Vec::new();
     for (path, text) in sources {
         match format::read(path, text) {
-            Ok(file) => entries.extend(file.intents.into_iter().map(|entry| (path, entry))),
+            Ok(file) => {
+                entries.extend(file.intents.into_iter().flatten().map(|entry| (path, entry)));
+                entities.extend(file.entities.into_iter().map(|entry| (path, entry)));
+            }
             Err(finding) => findings.push(finding),
         }
     }
+    // A file that cannot be read may define what another one refers to.
+    let complete = findings.is_empty();
     findings.extend(check::all(&entries));
+    findings.extend(entities::all(&entities));
+    if complete {
+        findings.extend(entities::unknown(&entries, &entities));
+    }
     if !findings.is_empty() {
         findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         return Err(findings);
     }
     let (intents, places) =
         entries.into_iter().map(|(path, entry)| entry.into_intent(path)).unzip();
-    Ok((KnowledgeBase { intents }, Places { intents: places }))
+    let entities = entities.into_iter().map(|(_, entry)| entry.into_definition()).collect();
+    Ok((KnowledgeBase { intents, entities }, Places { intents: places }))
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
@@ -204,10 +216,60 @@ intents:
             ),
             ("unknown slot", "{order_id} 吗", "{order} 吗", "KB007"),
             ("webhook address", "https://", "ftp://", "KB008"),
-            ("entity", "order_number", "ordernumber", "KB001"),
+            ("entity", "order_number", "ordernumber", "intents/a.yaml:16:34: KB010"),
+            ("nothing in the file", &GOOD[GOOD.find("intents").unwrap()..], "", "2:10: KB001"),
         ] {
             assert!(GOOD.contains(from), "{name}");
             let findings = one(&GOOD.replacen(from, to, 1)).expect_err(name);
+            assert_eq!(findings.len(), 1, "{name}: {findings:?}");
+            let line = findings[0].to_string();
+            assert!(line.contains(expected), "{name}: {line}");
+            assert!(!line.contains('\n'), "{name}: {line}");
+        }
+    }
+
+    const ENTITIES: &str = r#"
+version: 1
+entities:
+  - name: courier
+    values:
+      - {value: 顺丰, synonyms: [sf express, 順豐]}
+      - value: 中通
+  - name: ticket
+    pattern: "tk-[0-9]{6}"
+"#;
+
+    #[test]
+    fn entities_stand_in_a_file_of_their_own() {
+        let good = GOOD.replace("order_number", "ticket");
+        let sources =
+            [("a.yaml", good), ("b.yaml", ENTITIES.to_owned())].map(|(p, t)| (p.into(), t));
+        let knowledge = parse(&sources).unwrap();
+        assert_eq!(knowledge.intents[0].slots[0].entity.name(), "ticket");
+        let names: Vec<_> = knowledge.entities.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["courier", "ticket"]);
+        // An artifact carries them as JSON; one from before has none.
+        let json = serde_json::to_string(&knowledge).unwrap();
+        assert_eq!(serde_json::from_str::<KnowledgeBase>(&json).unwrap(), knowledge);
+        let before: KnowledgeBase = serde_json::from_str(r#"{"intents": []}"#).unwrap();
+        assert_eq!(before, KnowledgeBase::default());
+    }
+
+    #[test]
+    fn faults_of_entities_are_found_at_their_place() {
+        for (name, from, to, expected) in [
+            ("bad regex", "{6}", "{6", "intents/a.yaml:9:14: KB011"),
+            ("huge regex", "{6}", "{9999999}", "intents/a.yaml:9:14: KB011"),
+            ("twice", "name: ticket", "name: courier", "intents/a.yaml:8:11: KB012"),
+            ("built in", "name: ticket", "name: phone", "intents/a.yaml:8:11: KB012"),
+            ("two meanings", "value: 中通", "value: SF Express", "intents/a.yaml:7:9: KB012"),
+            ("malformed name", "name: ticket", "name: My Ticket", "intents/a.yaml:8:11: KB003"),
+            ("invisible", "value: 中通", "value: ' '", "intents/a.yaml:7:9: KB013"),
+            ("nothing to find", "    pattern: \"tk-[0-9]{6}\"", "", "intents/a.yaml:8:11: KB013"),
+            ("unknown key", "synonyms", "synonym", "intents/a.yaml:6:21: KB001"),
+        ] {
+            assert!(ENTITIES.contains(from), "{name}");
+            let findings = one(&ENTITIES.replacen(from, to, 1)).expect_err(name);
             assert_eq!(findings.len(), 1, "{name}: {findings:?}");
             let line = findings[0].to_string();
             assert!(line.contains(expected), "{name}: {line}");

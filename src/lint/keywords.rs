@@ -59,7 +59,7 @@ fn alone(rule: &KeywordRule) -> Result<KeywordTier, BuildError> {
         confirm: BTreeMap::new(),
         action: Default::default(),
     };
-    KeywordTier::new(&KnowledgeBase { intents: vec![intent] })
+    KeywordTier::new(&KnowledgeBase { intents: vec![intent], ..KnowledgeBase::default() })
 }
 
 impl SingleRule<'_> {

@@ -99,6 +99,10 @@ fn human(predicted: &Predicted<'_>) -> String {
         Status::OutOfScope => "out of scope",
     };
     let mut lines = vec![format!("{text}\n  {verdict}: {}", names.join(", "))];
+    for entity in &answer.entities {
+        let (kind, value) = (entity.kind.name(), &entity.value);
+        lines.push(format!("  {kind}: {value} ({})", entity.text));
+    }
     if let Some(why) = &answer.explanation {
         for keyword in &why.keywords {
             let spans: Vec<&str> = keyword.spans.iter().map(|span| span.text.as_str()).collect();
