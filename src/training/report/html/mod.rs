@@ -208,7 +208,7 @@ fn intents(of: &Evaluation) -> String {
     let (first, rest) = all.split_at(all.len().min(OPEN_INTENTS));
     let mut page = format!(
         "<h2>Intents</h2><p class=\"faint\">Before rejection, in percent, the lowest F1 first. \
-         Rejected: called out of scope.</p>{}",
+         Prec.: precision. Rejected: called out of scope.</p>{}",
         intent_table(first)
     );
     if !rest.is_empty() {
@@ -220,7 +220,7 @@ fn intents(of: &Evaluation) -> String {
 }
 
 fn intent_table(all: &[&IntentFigures]) -> String {
-    let mut page = "<table><tr><th>Intent</th><th>Rows</th><th>Precision</th><th>Recall</th>\
+    let mut page = "<table><tr><th>Intent</th><th>Rows</th><th>Prec.</th><th>Recall</th>\
                     <th>F1</th><th>Rejected</th></tr>"
         .to_owned();
     for one in all {
