@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::entity::Entity;
 
 /// How sure the engine is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// One intent, above the fitted threshold.

@@ -199,7 +199,7 @@ fn evidence(heads: &Heads, index: &Index, labels: &[u32], rows: &LabelledSet) ->
 
 impl LabelledSet {
     /// The rows whose number is wanted.
-    fn only(&self, wanted: impl Fn(usize) -> bool) -> Self {
+    pub(super) fn only(&self, wanted: impl Fn(usize) -> bool) -> Self {
         let rows: Vec<usize> = (0..self.texts.len()).filter(|&at| wanted(at)).collect();
         self.pick(&rows)
     }
@@ -250,7 +250,7 @@ fn intent_groups(intents: usize) -> Vec<usize> {
 }
 
 /// Fowler, Noll and Vo's 64-bit hash.
-fn fnv1a(text: &str) -> u64 {
+pub(super) fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

@@ -82,6 +82,19 @@ pub fn expected_calibration_error(judged: &[Judged], bins: usize) -> f64 {
     if total == 0 { 0.0 } else { gap / total as f64 }
 }
 
+/// The 95 % interval of a share of `of` items (Wilson 1927); everything without items.
+pub fn wilson_interval(share: f64, of: usize) -> (f64, f64) {
+    const Z: f64 = 1.96;
+    if of == 0 {
+        return (0.0, 1.0);
+    }
+    let n = of as f64;
+    let middle = share + Z * Z / (2.0 * n);
+    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let all = 1.0 + Z * Z / n;
+    (((middle - half) / all).max(0.0), ((middle + half) / all).min(1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +116,14 @@ mod tests {
         assert_eq!(accuracy(&[]), 0.0);
         // Class 0: 2 hits of 2 truths and 3 predictions; class 1: 1 of 2 and 1; class 2 never occurs.
         assert!((macro_f1(&some, 3) - (4.0 / 5.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn intervals() {
+        let (low, high) = wilson_interval(0.5, 100);
+        assert!((low - 0.404).abs() < 5e-4 && (high - 0.596).abs() < 5e-4);
+        assert_eq!(wilson_interval(0.0, 10).0, 0.0);
+        assert_eq!(wilson_interval(0.0, 0), (0.0, 1.0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod embedding_cache;
 pub mod fit;
 mod heads;
 mod lbfgs;
+pub mod learning_curve;
 pub mod metrics;
 pub mod report;
 mod softmax;

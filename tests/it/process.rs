@@ -374,8 +374,24 @@ fn train_intents_speaks_text_and_json_and_ends_with_its_codes() {
     let report: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(report["accuracy"], 1.0, "{report}");
     assert_eq!(report["thresholds_from"], "cross-validation on the training rows");
-    let (code, ..) = shop.train(&[&eval[..], &["--min-accuracy=1.01"]].concat());
-    assert_eq!(code, Some(1));
+    let gate = ["--min-accuracy=1.01", "--report=out", "--learning-curve"];
+    let (code, said, error) = shop.train(&[&eval[..], &gate].concat());
+    assert_eq!(code, Some(1), "{error}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["learning_curve"].as_array().unwrap().len(), 5, "{report}");
+    for (file, expected) in [
+        ("report.json", "\"learning_curve\""),
+        ("report.md", "## Learning curve"),
+        ("report.html", "<h3>Learning curve</h3>"),
+    ] {
+        let text = fs::read_to_string(shop.path("out").join(file)).unwrap();
+        assert!(text.contains(expected), "{file}");
+    }
+    let compare = ["eval", "--compare", "out", "out/report.json", "--report=out"];
+    let (code, said, error) = shop.train(&compare);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(said.contains("+0.00") && shop.path("out/comparison.html").exists(), "{said}");
+    assert_eq!(shop.train(&["eval", "--compare", "out", "nowhere"]).0, Some(2));
 
     fs::write(shop.path("data/test.jsonl"), row("x", "a") + &row("y", "unknown")).unwrap();
     let (code, _, error) = shop.train(&eval);

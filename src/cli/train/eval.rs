@@ -2,7 +2,8 @@
 //!
 //! `--data` teaches and measures on a data set folder; `--test` measures the knowledge base's
 //! model, keywords included, on a file. Thresholds are fitted on `valid.jsonl`, or by
-//! cross-validation on the training rows, never on what is reported.
+//! cross-validation on the training rows, never on what is reported. `--compare` shows two reports
+//! side by side and needs no model.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,11 +23,14 @@ use crate::training::dataset::{self, Dataset, OUT_OF_SCOPE, Row};
 use crate::training::embed::{Known, embed};
 use crate::training::embedding_cache::EmbeddingCache;
 use crate::training::fit::{self, LabelledSet};
-use crate::training::report::{Judgement, Report};
+use crate::training::learning_curve::{self, Sets};
+use crate::training::report::compare::Comparison;
+use crate::training::report::evaluation::Evaluation;
+use crate::training::report::{Judgement, Report, files};
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["data", "test"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["data", "test", "compare"])))]
 pub struct EvalArgs {
     /// Folder with train.jsonl, test.jsonl and perhaps valid.jsonl and oos.jsonl
     #[arg(long, value_name = "DIR")]
@@ -41,8 +45,18 @@ pub struct EvalArgs {
     /// Rows to measure the knowledge base's own model on; intent "oos" is out of scope
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
+    /// Show two reports side by side: report.json files or their folders
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"])]
+    compare: Option<Vec<PathBuf>>,
+    /// Write report.json, report.md and report.html (with --compare: comparison.html) into this
+    /// folder; they quote sentences of the data
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Also train on 10, 25, 50 and 75 % of the training rows; takes four more trainings
+    #[arg(long, requires = "data")]
+    learning_curve: bool,
     /// Fail with exit code 1 below this accuracy (top intent, before rejection), 0 to 1
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", conflicts_with = "compare")]
     min_accuracy: Option<f64>,
     /// Folder that keeps embeddings for the next evaluation
     #[arg(long, value_name = "DIR", default_value = ".cache")]
@@ -58,17 +72,35 @@ pub(super) fn run(
     out: &mut Output,
     progress: &dyn Progress,
 ) -> anyhow::Result<Outcome> {
-    let report = match (&args.data, &args.test) {
-        (Some(folder), _) => on_data_set(args, folder, progress)?,
-        (None, Some(file)) => on_knowledge_base(args, file, progress)?,
-        (None, None) => unreachable!("clap requires one of both"),
+    let evaluation = match (&args.data, &args.test, args.compare.as_deref()) {
+        (Some(folder), ..) => on_data_set(args, folder, progress)?,
+        (None, Some(file), _) => on_knowledge_base(args, file, progress)?,
+        (None, None, Some([old, new])) => return compare(args, old, new, out),
+        (None, None, _) => unreachable!("clap requires one of the three"),
     };
-    out.write(&report, ToString::to_string)?;
+    let report = &evaluation.figures;
+    out.write(report, ToString::to_string)?;
+    if let Some(folder) = &args.report {
+        files::write(folder, &evaluation)?;
+    }
     let reached = args.min_accuracy.is_none_or(|least| report.accuracy >= least);
     Ok(if reached { Outcome::Done } else { Outcome::GateFailed })
 }
 
-fn on_data_set(args: &EvalArgs, folder: &Path, progress: &dyn Progress) -> anyhow::Result<Report> {
+fn compare(args: &EvalArgs, old: &Path, new: &Path, out: &mut Output) -> anyhow::Result<Outcome> {
+    let (old, new) = (files::read(old)?, files::read(new)?);
+    out.write(&Comparison::new(&old, &new), ToString::to_string)?;
+    if let Some(folder) = &args.report {
+        files::write_comparison(folder, &old, &new)?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn on_data_set(
+    args: &EvalArgs,
+    folder: &Path,
+    progress: &dyn Progress,
+) -> anyhow::Result<Evaluation> {
     let mut data = Dataset::read(folder, args.train.as_deref())?;
     if let Some(intent) = &args.out_of_scope_intent {
         data.move_out_of_scope(intent);
@@ -115,14 +147,21 @@ fn on_data_set(args: &EvalArgs, folder: &Path, progress: &dyn Progress) -> anyho
     let begun = Instant::now();
     let fitted = fit::fit(&train, labels.len(), &valid, &oos_valid, progress)?;
     let train_s = begun.elapsed().as_secs_f64();
-    let judge = |set: &LabelledSet| -> Vec<Judgement> {
-        let decisions = fitted.decide(set);
+    let judge = |rows: &[Row], set: &LabelledSet| -> Vec<Judgement> {
         let truths = set.labels.iter().copied().map(Some).chain(std::iter::repeat(None));
-        decisions.iter().zip(truths).map(|(made, truth)| Judgement::new(made, truth)).collect()
+        let decisions = fitted.decide(set);
+        let pairs = rows.iter().zip(&decisions).zip(truths);
+        pairs.map(|((row, made), truth)| Judgement::new(&row.text, made, truth)).collect()
     };
-    let names = labels.iter().map(|name| (*name).to_owned()).collect();
-    let mut report =
-        Report::new(&folder.display().to_string(), names, judge(&test), judge(&oos_test));
+    let names: Vec<String> = labels.iter().map(|name| (*name).to_owned()).collect();
+    let (inside, outside) = (judge(&data.test, &test), judge(&data.oos_test, &oos_test));
+    let mut report = Report::new(&folder.display().to_string(), &names, &inside, &outside);
+    if args.learning_curve {
+        let (intents, out_of_scope) = (names.len(), &oos_valid);
+        let sets = Sets { train: &train, intents, valid: &valid, out_of_scope, test: &test };
+        report.learning_curve = learning_curve::measure(&sets, &fitted, progress)?;
+    }
+    report.thresholds = Some(fitted.classifier.calibration().thresholds);
     report.encoder.clone_from(&encoder.info().name);
     report.thresholds_from = if data.valid.is_empty() {
         "cross-validation on the training rows".to_owned()
@@ -139,14 +178,14 @@ fn on_data_set(args: &EvalArgs, folder: &Path, progress: &dyn Progress) -> anyho
     .map(|(name, count)| (name.to_owned(), count))
     .into();
     (report.encode_s, report.train_s) = (encode_s, train_s);
-    Ok(report)
+    Ok(Evaluation::new(report, &names, &inside, &outside))
 }
 
 fn on_knowledge_base(
     args: &EvalArgs,
     file: &Path,
     progress: &dyn Progress,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<Evaluation> {
     let rows = dataset::rows(file)?;
     let encoder = args.encoder.load(progress)?;
     let begun = Instant::now();
@@ -177,6 +216,7 @@ fn on_knowledge_base(
             },
         };
         let judgement = Judgement {
+            text: row.text.clone(),
             truth,
             top: verdict.ranking.first().map_or(0, |top| top.0),
             confidence: verdict.confidence(),
@@ -189,16 +229,18 @@ fn on_knowledge_base(
         };
         if truth.is_some() { &mut in_scope } else { &mut out_of_scope }.push(judgement);
     }
-    let names = engine.knowledge().intents.iter().map(|intent| intent.id.clone()).collect();
+    let names: Vec<String> =
+        engine.knowledge().intents.iter().map(|intent| intent.id.clone()).collect();
     let rows = [
         ("examples".to_owned(), engine.vectors().len()),
         ("test".to_owned(), in_scope.len()),
         ("out-of-scope for testing".to_owned(), out_of_scope.len()),
     ];
-    let mut report = Report::new(&file.display().to_string(), names, in_scope, out_of_scope);
+    let mut report = Report::new(&file.display().to_string(), &names, &in_scope, &out_of_scope);
+    report.thresholds = Some(engine.classifier().calibration().thresholds);
     report.encoder.clone_from(&encoder.info().name);
     report.thresholds_from = "cross-validation on the examples".to_owned();
     report.rows = rows.into();
     (report.encode_s, report.train_s) = (encode_s, train_s);
-    Ok(report)
+    Ok(Evaluation::new(report, &names, &in_scope, &out_of_scope))
 }

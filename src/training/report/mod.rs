@@ -1,20 +1,41 @@
-//! What an evaluation says, as numbers and as text.
+//! What an evaluation says: its figures here, the data of its pictures and its pages beside.
+//!
+//! Called by `train-intents eval`. Nothing here embeds or trains.
+
+pub mod compare;
+pub mod evaluation;
+pub mod files;
+
+mod chart;
+mod curves;
+mod html;
+mod markdown;
+mod matrix;
+mod pictures;
+#[cfg(test)]
+mod sample;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::learning_curve::LearningPoint;
 use super::metrics::{self, Judged, share};
-use crate::intent::answer::Status;
+use crate::intent::answer::{Status, Thresholds};
 use crate::intent::classifier::Decision;
 
 /// Bins of the calibration error, as is usual.
 const CALIBRATION_BINS: usize = 15;
 
+/// The one figure that is shown as a number from 0 to 1.
+const AUROC: &str = "out-of-scope AUROC";
+
 /// One decision and the truth.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
+    /// The sentence as written.
+    pub text: String,
     /// The true intent; none for an out-of-scope sentence.
     pub truth: Option<u32>,
     /// The most probable intent, before rejection.
@@ -29,14 +50,15 @@ pub struct Judgement {
 
 impl Judgement {
     /// Puts a decision beside the truth.
-    pub fn new(decision: &Decision, truth: Option<u32>) -> Self {
+    pub fn new(text: &str, decision: &Decision, truth: Option<u32>) -> Self {
         let (top, confidence) = decision.ranking[0];
-        Self { truth, top, confidence, in_scope: decision.in_scope, status: decision.status }
+        let text = text.to_owned();
+        Self { text, truth, top, confidence, in_scope: decision.in_scope, status: decision.status }
     }
 }
 
 /// The figures of one evaluation. Shares are 0 to 1.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// What was measured.
     pub data: String,
@@ -44,6 +66,8 @@ pub struct Report {
     pub encoder: String,
     /// Where thresholds were fitted.
     pub thresholds_from: String,
+    /// The fitted thresholds.
+    pub thresholds: Option<Thresholds>,
     /// Rows by part.
     pub rows: BTreeMap<String, usize>,
     /// Number of intents.
@@ -74,15 +98,35 @@ pub struct Report {
     pub encode_s: f64,
     /// Seconds to train.
     pub train_s: f64,
+    /// Accuracy by the number of training rows; empty unless it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learning_curve: Vec<LearningPoint>,
+    /// Sentences with an intent that were measured.
+    pub in_scope_sentences: usize,
+    /// Out-of-scope sentences that were measured.
+    pub out_of_scope_sentences: usize,
+}
+
+/// One figure with its name, to be shown in a table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure {
+    /// What it is.
+    pub name: &'static str,
+    /// Its value; a share is 0 to 1.
+    pub value: f64,
+    /// True when more is better.
+    pub more_is_better: bool,
+    /// Number of sentences that the share is of; none where it is no share of sentences.
+    pub of: Option<usize>,
 }
 
 impl Report {
     /// Computes all figures; names and times are the caller's to add.
     pub fn new(
         data: &str,
-        intents: Vec<String>,
-        in_scope: Vec<Judgement>,
-        out_of_scope: Vec<Judgement>,
+        intents: &[String],
+        in_scope: &[Judgement],
+        out_of_scope: &[Judgement],
     ) -> Self {
         let judged: Vec<Judged> = in_scope
             .iter()
@@ -101,22 +145,54 @@ impl Report {
             data: data.to_owned(),
             encoder: String::new(),
             thresholds_from: String::new(),
+            thresholds: None,
             rows: BTreeMap::new(),
             intents: intents.len(),
             accuracy: metrics::accuracy(&judged),
             accuracy_with_rejections: metrics::accuracy_with_rejections(&judged),
             macro_f1: metrics::macro_f1(&judged, intents.len()),
-            in_scope_rejected: called(&in_scope, Status::OutOfScope),
-            in_scope_ambiguous: called(&in_scope, Status::Ambiguous),
+            in_scope_rejected: called(in_scope, Status::OutOfScope),
+            in_scope_ambiguous: called(in_scope, Status::Ambiguous),
             matched_precision: share(&matched, |one| one.truth == Some(one.top)),
             calibration_error: metrics::expected_calibration_error(&judged, CALIBRATION_BINS),
-            oos_recall: some(called(&out_of_scope, Status::OutOfScope)),
-            oos_matched: some(called(&out_of_scope, Status::Matched)),
-            oos_auroc: metrics::auroc(&scores(&in_scope), &scores(&out_of_scope)),
-            most_confused: most_confused(&judged, &intents),
+            oos_recall: some(called(out_of_scope, Status::OutOfScope)),
+            oos_matched: some(called(out_of_scope, Status::Matched)),
+            oos_auroc: metrics::auroc(&scores(in_scope), &scores(out_of_scope)),
+            most_confused: most_confused(&judged, intents),
             encode_s: 0.0,
             train_s: 0.0,
+            learning_curve: Vec::new(),
+            in_scope_sentences: in_scope.len(),
+            out_of_scope_sentences: out_of_scope.len(),
         }
+    }
+
+    /// The figures in the order of every table.
+    pub fn figures(&self) -> Vec<Figure> {
+        let (inside, outside) = (self.in_scope_sentences, self.out_of_scope_sentences);
+        let matched = 1.0 - self.in_scope_rejected - self.in_scope_ambiguous;
+        let matched = (matched * inside as f64).round() as usize;
+        let more = |name, value, of| Figure { name, value, more_is_better: true, of };
+        let less = |name, value, of| Figure { name, value, more_is_better: false, of };
+        let mut all = vec![
+            more("accuracy of the top intent before rejection", self.accuracy, Some(inside)),
+            more(
+                "accuracy with rejections counted as errors",
+                self.accuracy_with_rejections,
+                Some(inside),
+            ),
+            more("macro-F1 before rejection", self.macro_f1, None),
+            less("in-scope sentences called out of scope", self.in_scope_rejected, Some(inside)),
+            less("in-scope sentences called ambiguous", self.in_scope_ambiguous, Some(inside)),
+            more("right among those called matched", self.matched_precision, Some(matched)),
+            less("expected calibration error", self.calibration_error, None),
+        ];
+        if let (Some(recall), Some(wrong)) = (self.oos_recall, self.oos_matched) {
+            all.push(more("out-of-scope recall", recall, Some(outside)));
+            all.push(less("out-of-scope sentences called matched", wrong, Some(outside)));
+        }
+        all.extend(self.oos_auroc.map(|auroc| more(AUROC, auroc, None)));
+        all
     }
 }
 
@@ -144,23 +220,18 @@ impl fmt::Display for Report {
             rows.join(", ")
         )?;
         writeln!(f, "thresholds from {}", self.thresholds_from)?;
-        let mut line = |name: &str, value: f64| writeln!(f, "  {name:<56}{:>7.2} %", 100.0 * value);
-        line("accuracy of the top intent before rejection", self.accuracy)?;
-        line("accuracy with rejections counted as errors", self.accuracy_with_rejections)?;
-        line("macro-F1 before rejection", self.macro_f1)?;
-        line("in-scope sentences called out of scope", self.in_scope_rejected)?;
-        line("in-scope sentences called ambiguous", self.in_scope_ambiguous)?;
-        line("right among those called matched", self.matched_precision)?;
-        line("expected calibration error", self.calibration_error)?;
-        if let (Some(recall), Some(matched)) = (self.oos_recall, self.oos_matched) {
-            line("out-of-scope recall", recall)?;
-            line("out-of-scope sentences called matched", matched)?;
-        }
-        if let Some(auroc) = self.oos_auroc {
-            writeln!(f, "  {:<56}{auroc:>7.4}", "out-of-scope AUROC")?;
+        for Figure { name, value, .. } in self.figures() {
+            if name == AUROC {
+                writeln!(f, "  {name:<56}{value:>7.4}")?;
+            } else {
+                writeln!(f, "  {name:<56}{:>7.2} %", 100.0 * value)?;
+            }
         }
         for (truth, top, count) in &self.most_confused {
             writeln!(f, "  {count} × {truth} taken for {top}")?;
+        }
+        for point in &self.learning_curve {
+            writeln!(f, "  {} training rows: {:.2} %", point.rows, 100.0 * point.accuracy)?;
         }
         write!(f, "encoded in {:.1} s, trained in {:.1} s", self.encode_s, self.train_s)
     }
@@ -171,21 +242,21 @@ mod tests {
     use super::*;
 
     fn one(truth: Option<u32>, top: u32, in_scope: f32, status: Status) -> Judgement {
-        Judgement { truth, top, confidence: in_scope, in_scope, status }
+        Judgement { text: String::new(), truth, top, confidence: in_scope, in_scope, status }
     }
 
     #[test]
     fn figures() {
         let report = Report::new(
             "x",
-            vec!["a".into(), "b".into()],
-            vec![
+            &["a".into(), "b".into()],
+            &[
                 one(Some(0), 0, 0.9, Status::Matched),
                 one(Some(0), 1, 0.9, Status::Matched),
                 one(Some(1), 1, 0.3, Status::OutOfScope),
                 one(Some(1), 1, 0.6, Status::Ambiguous),
             ],
-            vec![one(None, 0, 0.1, Status::OutOfScope), one(None, 0, 0.5, Status::Matched)],
+            &[one(None, 0, 0.1, Status::OutOfScope), one(None, 0, 0.5, Status::Matched)],
         );
         assert_eq!((report.accuracy, report.accuracy_with_rejections), (0.75, 0.5));
         assert_eq!((report.in_scope_rejected, report.in_scope_ambiguous), (0.25, 0.25));
