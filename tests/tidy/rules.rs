@@ -24,6 +24,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("provision", "artifact encoder intent knowledge models progress training"),
     ("understand", "artifact encoder intent"),
     ("reload", "artifact progress provision understand"),
+    ("lint", "encoder index intent knowledge"),
     ("cli", "artifact config encoder intent knowledge progress provision training"),
     ("config", "http models provision"),
     ("http", "intent reload understand"),
