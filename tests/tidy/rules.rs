@@ -25,7 +25,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("understand", "artifact encoder intent"),
     ("reload", "artifact progress provision understand"),
     ("lint", "encoder index intent knowledge"),
-    ("cli", "artifact config encoder intent knowledge progress provision training"),
+    ("cli", "artifact config encoder intent knowledge lint models progress provision training"),
     ("config", "http models provision"),
     ("http", "intent reload understand"),
     ("logging", "config"),
