@@ -63,7 +63,7 @@ impl Bench {
 
     fn check(&self, tier: Tier, text: &str) {
         let answer = self.runtime.block_on(self.understander.ask(text, OPTIONS)).unwrap();
-        assert_eq!(answer.tier, tier, "{text}");
+        assert_eq!(answer.answer.tier, tier, "{text}");
     }
 
     /// The steps of `Understander::ask`, each with its time, and those of the encoder's step that

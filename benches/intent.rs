@@ -88,7 +88,7 @@ fn many_keywords(count: usize) -> (KeywordTier, [Vec<String>; 2]) {
     let mut random = Random(count as u64);
     let mut seen = std::collections::HashSet::new();
     let mut keywords = [Vec::new(), Vec::new()];
-    let mut intents: Vec<Intent> = (0..INTENTS).map(|number| intent(number)).collect();
+    let mut intents: Vec<Intent> = (0..INTENTS).map(intent).collect();
     for rule in 0..count / 4 {
         let chinese = rule % 2 == 0;
         let mut group = Vec::new();
@@ -111,7 +111,7 @@ fn many_keywords(count: usize) -> (KeywordTier, [Vec<String>; 2]) {
         let rule = KeywordRule { exact, ..KeywordRule::default() };
         intents[number % INTENTS].keywords.push(rule);
     }
-    (KeywordTier::new(&KnowledgeBase { intents }).unwrap(), keywords)
+    (KeywordTier::new(&KnowledgeBase { intents, ..Default::default() }).unwrap(), keywords)
 }
 
 fn chinese_keyword(random: &mut Random) -> String {
@@ -200,14 +200,14 @@ fn message(random: &mut Random) -> String {
 /// intent. Weights are made up: they take the time that real ones take.
 fn many_examples() -> Engine {
     let mut random = Random(5);
-    let mut intents: Vec<Intent> = (0..INTENTS).map(|number| intent(number)).collect();
+    let mut intents: Vec<Intent> = (0..INTENTS).map(intent).collect();
     for number in 0..EXAMPLES {
         let text = message(&mut random);
         let lang = Lang::of(&text);
         let example = Example { text, lang, file: "bench.yaml".to_owned(), line: 1 };
         intents[number % INTENTS].examples.push(example);
     }
-    let knowledge = KnowledgeBase { intents };
+    let knowledge = KnowledgeBase { intents, ..Default::default() };
     let texts: Vec<&str> = knowledge.examples().map(|(_, example)| example.text.as_str()).collect();
     let vocabulary = Vocabulary::fit(texts, 2);
     let rows = Arc::new(Embeddings::new(DIMENSION, vectors(EXAMPLES, 0)));
