@@ -2,7 +2,7 @@
 //!
 //! Built-in kinds, and what the knowledge base defines. All of them look at the normalised text
 //! (full-width digits and traditional characters are no special case); what they find is led back
-//! to the original. Where finds overlap the longest stays, then the one of the higher [`Rank`].
+//! to the original. Where finds overlap the longest stays, then the one of the higher `Rank`.
 //!
 //! No clock: “tomorrow” is `P1D`, and whoever knows the day makes a date of it ([`date`] has the
 //! format). Everything here takes time linear in the text, the shop's own patterns aside.
