@@ -115,7 +115,7 @@ fn is_plain(input: &str) -> bool {
 
 /// Control characters become spaces, invisible format characters vanish.
 fn visible(c: char) -> Option<char> {
-    if c >= ' ' && c < '\u{7f}' {
+    if c >= ' ' && c < '\u{7f}' || is_unified_ideograph(c) {
         return Some(c);
     }
     match c.general_category() {
@@ -130,7 +130,7 @@ fn visible(c: char) -> Option<char> {
 /// True when normalisation never joins `c` with what stands before it (the "boundary before" of
 /// UAX #15 and ICU).
 fn starts_cluster(c: char) -> bool {
-    if c.is_ascii() || is_unified_ideograph(c) {
+    if c.is_ascii() || is_unified_ideograph(c) || half_width(c).is_some() {
         return true;
     }
     let mut first = None;
@@ -145,6 +145,11 @@ fn starts_cluster(c: char) -> bool {
 /// Han ideographs that NFKC leaves alone (the compatibility blocks are not among them).
 fn is_unified_ideograph(c: char) -> bool {
     matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}')
+}
+
+/// The ASCII character that a full-width one becomes by NFKC.
+fn half_width(c: char) -> Option<char> {
+    matches!(c, '\u{ff01}'..='\u{ff5e}').then(|| char::from((c as u32 - 0xfee0) as u8))
 }
 
 /// Collects normalised characters, collapsing runs on the way.
@@ -170,6 +175,9 @@ impl Collapser {
             (None, _) => return,
             (Some(c), None) if c.is_ascii() => self.push(c.to_ascii_lowercase(), &source),
             (Some(c), None) if is_unified_ideograph(c) => self.push(simplify(c), &source),
+            (Some(c), None) if let Some(half) = half_width(c) => {
+                self.push(half.to_ascii_lowercase(), &source);
+            }
             _ => fold(cluster).chars().for_each(|c| self.push(c, &source)),
         }
         cluster.clear();
@@ -220,6 +228,9 @@ fn fold(cluster: &str) -> String {
 pub(crate) fn is_punctuation(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_punctuation();
+    }
+    if is_unified_ideograph(c) {
+        return false;
     }
     c.general_category_group() == GeneralCategoryGroup::Punctuation
 }
