@@ -4,7 +4,8 @@
 
 use super::head::{LinearHead, log_softmax};
 use super::lexical::Vocabulary;
-use super::whitening::{Whitening, dot};
+use super::whitening::Whitening;
+use crate::kernels::dot_f32;
 
 /// Number of opinions: the dense head, the lexical head, the neighbours.
 pub const OPINIONS: usize = 3;
@@ -99,15 +100,15 @@ impl Heads {
     fn against(&self, whitened: &[f32], votes: &[(u32, f32)]) -> Vec<(u32, f32)> {
         let Some(&(_, farthest)) = votes.last() else { return Vec::new() };
         let Negatives { intents, vectors } = &self.negatives;
-        let near = vectors.chunks_exact(whitened.len()).map(|vector| dot(vector, whitened));
+        let near = vectors.chunks_exact(whitened.len()).map(|vector| dot_f32(vector, whitened));
         intents.iter().copied().zip(near).filter(|one| one.1 >= farthest).collect()
     }
 
     /// Both vectors' squared lengths come in because means are shorter than 1.
     fn class_closeness(&self, whitened: &[f32]) -> f32 {
-        let closeness =
-            |mean: &[f32]| 2.0 * dot(whitened, mean) - dot(mean, mean) - dot(whitened, whitened);
-        peak_of(self.class_means.chunks_exact(whitened.len()).map(closeness))
+        let closeness = |mean: &[f32]| 2.0 * dot_f32(whitened, mean) - dot_f32(mean, mean);
+        let nearest = peak_of(self.class_means.chunks_exact(whitened.len()).map(closeness));
+        nearest - dot_f32(whitened, whitened)
     }
 }
 
@@ -143,9 +144,8 @@ impl Evidence {
     pub fn fuse(&self, weights: &[f32; OPINIONS]) -> Vec<f32> {
         let mut fused: Vec<f32> = (0..self.opinions[0].len())
             .map(|intent| {
-                let parts: [f32; OPINIONS] =
-                    std::array::from_fn(|opinion| self.opinions[opinion][intent]);
-                dot(&parts, weights)
+                let parts = self.opinions.iter().zip(weights);
+                parts.map(|(opinion, weight)| opinion[intent] * weight).sum()
             })
             .collect();
         log_softmax(&mut fused);

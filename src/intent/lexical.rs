@@ -19,6 +19,8 @@ const HAN_NGRAM: usize = 3;
 pub struct Vocabulary {
     numbers: HashMap<Arc<str>, u32>,
     idf: Vec<f32>,
+    /// The idf of the rarest feature, at least 1.
+    rarest: f32,
 }
 
 /// A sparse row: `(feature, weight)`, ascending features, unit length or empty.
@@ -58,7 +60,8 @@ impl Vocabulary {
     fn from_parts(features: impl Iterator<Item = String>, idf: Vec<f32>) -> Self {
         let numbers =
             features.enumerate().map(|(number, name)| (Arc::from(name), number as u32)).collect();
-        Self { numbers, idf }
+        let rarest = idf.iter().copied().fold(1.0, f32::max);
+        Self { numbers, idf, rarest }
     }
 
     /// Number of features.
@@ -91,7 +94,6 @@ impl Vocabulary {
     /// How much of the text the vocabulary knows, 0 to 1, by single tokens weighted with their
     /// idf (an unknown token weighs as much as the rarest known one). 0 without tokens.
     pub fn coverage(&self, text: &str) -> f32 {
-        let rarest = self.idf.iter().copied().fold(1.0, f32::max);
         let (mut known, mut all) = (0.0, 0.0);
         for token in tokens(text) {
             match self.numbers.get(token) {
@@ -99,7 +101,7 @@ impl Vocabulary {
                     known += self.idf[number as usize];
                     all += self.idf[number as usize];
                 }
-                None => all += rarest,
+                None => all += self.rarest,
             }
         }
         if all == 0.0 { 0.0 } else { known / all }

@@ -5,6 +5,8 @@
 //! have 0.84); after whitening, directions in which sentences of one intent differ weigh little
 //! and directions that tell intents apart weigh much, as in linear discriminant analysis.
 
+use crate::kernels::dot_f32;
+
 /// `unit(L⁻¹ (x − mean))`, where `L Lᵀ` is the shrunk within-class covariance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Whitening {
@@ -41,7 +43,7 @@ impl Whitening {
         let centred: Vec<f32> = embedding.iter().zip(&self.mean).map(|(x, m)| x - m).collect();
         let rows = self.inverse.chunks_exact(self.mean.len()).enumerate();
         let mut mapped: Vec<f32> =
-            rows.map(|(at, row)| dot(&row[..=at], &centred[..=at])).collect();
+            rows.map(|(at, row)| dot_f32(&row[..=at], &centred[..=at])).collect();
         normalize_length(&mut mapped);
         mapped
     }
