@@ -9,6 +9,7 @@ mod pool;
 mod rowwise;
 mod sentence;
 mod tokenizer;
+mod unigram;
 pub(crate) mod weights;
 
 pub use pool::{EncoderPool, PoolError, PoolOptions};

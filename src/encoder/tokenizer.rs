@@ -6,9 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tokenizers::Tokenizer;
 use tokenizers::models::unigram::Unigram;
 use tokenizers::utils::truncation::TruncationParams;
+use tokenizers::{
+    DecoderWrapper, Model, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
+    TokenizerImpl,
+};
+
+use super::unigram::CompactUnigram;
 
 /// `tokenizer.json` could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +25,17 @@ pub struct TokenizerError {
 
 /// A model's tokenizer with its prefix and its limit.
 pub(super) struct TextTokenizer {
-    inner: Tokenizer,
+    inner: Inner,
     prefix: String,
+}
+
+/// The library's pipeline around a model.
+type Pipeline<M> =
+    TokenizerImpl<M, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+
+enum Inner {
+    Library(Box<Tokenizer>),
+    Compact(Box<Pipeline<CompactUnigram>>),
 }
 
 impl TextTokenizer {
@@ -44,13 +58,27 @@ impl TextTokenizer {
     fn from_json(mut json: Value, prefix: &str, max_tokens: usize) -> Result<Self, String> {
         let special = forget_added_tokens(&mut json);
         let unigram = take_unigram(&mut json, &special)?;
-        let mut inner: Tokenizer = serde_json::from_value(json).map_err(|e| e.to_string())?;
-        if let Some(unigram) = unigram {
-            inner.with_model(unigram);
+        let mut library: Tokenizer = serde_json::from_value(json).map_err(|e| e.to_string())?;
+        let mut inner = match unigram {
+            None => Inner::Library(Box::new(library)),
+            Some(ReadUnigram::Compact(model)) => {
+                let mut pipeline = Pipeline::new(model);
+                pipeline
+                    .with_normalizer(library.get_normalizer().cloned())
+                    .map_err(|e| e.to_string())?
+                    .with_pre_tokenizer(library.get_pre_tokenizer().cloned())
+                    .with_post_processor(library.get_post_processor().cloned());
+                Inner::Compact(Box::new(pipeline))
+            }
+            Some(ReadUnigram::Library(model)) => {
+                library.with_model(*model);
+                Inner::Library(Box::new(library))
+            }
+        };
+        match &mut inner {
+            Inner::Library(pipeline) => limit(pipeline, max_tokens)?,
+            Inner::Compact(pipeline) => limit(pipeline, max_tokens)?,
         }
-        inner.with_padding(None);
-        let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
-        inner.with_truncation(Some(truncation)).map_err(|e| e.to_string())?;
         Ok(Self { inner, prefix: prefix.to_owned() })
     }
 
@@ -60,14 +88,26 @@ impl TextTokenizer {
     /// The library's reason; no text is known to cause one.
     pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
         // A space at the end would become a token of its own.
-        let text = text.trim();
-        let encoding = if self.prefix.is_empty() {
-            self.inner.encode_fast(text, true)
-        } else {
-            self.inner.encode_fast(format!("{}{text}", self.prefix), true)
+        let text = format!("{}{}", self.prefix, text.trim());
+        let encoding = match &self.inner {
+            Inner::Library(pipeline) => pipeline.encode_fast(text, true),
+            Inner::Compact(pipeline) => pipeline.encode_fast(text, true),
         };
         Ok(encoding.map_err(|error| error.to_string())?.get_ids().to_vec())
     }
+}
+
+/// No padding, and sequences of at most `max_tokens`.
+fn limit<M: Model>(pipeline: &mut Pipeline<M>, max_tokens: usize) -> Result<(), String> {
+    let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
+    let limited = pipeline.with_padding(None).with_truncation(Some(truncation));
+    limited.map(drop).map_err(|error| error.to_string())
+}
+
+enum ReadUnigram {
+    Compact(CompactUnigram),
+    /// With byte fallback, which only the library has.
+    Library(Box<Unigram>),
 }
 
 /// Empties the list of added tokens, which the library looks for in the raw text, and returns their
@@ -84,7 +124,7 @@ fn forget_added_tokens(json: &mut Value) -> Vec<String> {
 /// The library would convert its vocabulary twice more on the way. Special pieces, which such a
 /// model would find in text (`</s>` is one of its own pieces), get a NUL in front, which no
 /// normalised text contains.
-fn take_unigram(json: &mut Value, special: &[String]) -> Result<Option<Unigram>, String> {
+fn take_unigram(json: &mut Value, special: &[String]) -> Result<Option<ReadUnigram>, String> {
     if json.pointer("/model/type").and_then(Value::as_str) != Some("Unigram") {
         return Ok(None);
     }
@@ -104,7 +144,15 @@ fn take_unigram(json: &mut Value, special: &[String]) -> Result<Option<Unigram>,
     }
     let unk_id = model["unk_id"].as_u64().and_then(|id| usize::try_from(id).ok());
     let byte_fallback = model["byte_fallback"].as_bool().unwrap_or(false);
-    Unigram::from(pieces, unk_id, byte_fallback).map(Some).map_err(|error| error.to_string())
+    if !byte_fallback && let Some(unknown) = unk_id {
+        let model = CompactUnigram::new(&pieces, unknown);
+        return model
+            .map(ReadUnigram::Compact)
+            .map(Some)
+            .ok_or("its unk_id is no piece".to_owned());
+    }
+    let model = Unigram::from(pieces, unk_id, byte_fallback).map_err(|error| error.to_string())?;
+    Ok(Some(ReadUnigram::Library(Box::new(model))))
 }
 
 #[cfg(test)]
