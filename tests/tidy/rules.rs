@@ -75,11 +75,15 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     (&["candle_core::", "candle_nn::"], &["encoder/", "training/"], "tensors stay in there"),
     (
         &["rayon::"],
-        &["encoder/sentence.rs", "reload.rs", "training/"],
+        &["encoder/sentence.rs", "lint/", "reload.rs", "training/"],
         "a request must not fan out",
     ),
     (&["hnsw_rs::"], &["index/graph.rs"], "use the port, crate::index"),
-    (&["tokenizers::"], &["encoder/tokenizer.rs"], "use the port, crate::encoder"),
+    (
+        &["tokenizers::"],
+        &["encoder/tokenizer.rs", "encoder/unigram.rs"],
+        "use the port, crate::encoder",
+    ),
     (&["toml::"], &["config/", "models/manifest.rs"], "settings are read by src/config"),
     (&["serde_saphyr::"], &["knowledge/"], "YAML is read by src/knowledge"),
     (&["indicatif::"], &["progress.rs"], "tell crate::progress::Progress"),
