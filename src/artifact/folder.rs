@@ -18,7 +18,7 @@ use crate::intent::engine::Engine;
 use crate::intent::lexical::Vocabulary;
 use crate::intent::normalize::NORMALIZER_VERSION;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER: &str = "model.json";
 const KNOWLEDGE: &str = "knowledge.json";
 const VOCABULARY: &str = "vocabulary.json";

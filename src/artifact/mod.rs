@@ -21,7 +21,7 @@ use crate::intent::knowledge::KnowledgeBase;
 use crate::intent::normalize::NORMALIZER_VERSION;
 
 /// Changes whenever training makes another model from the same data.
-const TRAINER_VERSION: &str = "1";
+const TRAINER_VERSION: &str = "2";
 
 /// A trained model.
 pub struct Model {
@@ -31,8 +31,8 @@ pub struct Model {
     pub engine: Engine,
     /// The engine's index, as what can be written to disk.
     pub index: Arc<Index>,
-    /// Embeddings of all examples and then of all negative examples, before whitening; a later
-    /// build takes from here what did not change.
+    /// Embeddings of all examples, of all negative examples and of the intents' names, in this
+    /// order, before whitening; a later build takes from here what did not change.
     pub embeddings: Embeddings,
 }
 
@@ -77,7 +77,7 @@ impl Identity {
 /// The head of an artifact, `model.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
-    /// Version of the folder's layout: 1.
+    /// Version of the folder's layout: 2.
     format: u32,
     identity: Identity,
     calibration: Calibration,

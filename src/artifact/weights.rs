@@ -22,7 +22,7 @@ pub(super) fn to_bytes(embeddings: &Embeddings, vectors: &Embeddings, heads: &He
     let dimension = embeddings.dimension();
     let intents = heads.intents();
     let negatives: Vec<f32> = heads.negatives.intents.iter().map(|&id| id as f32).collect();
-    let parts: [(&str, &[f32], usize); 11] = [
+    let parts: [(&str, &[f32], usize); 13] = [
         ("embeddings", embeddings.values(), dimension),
         ("vectors", vectors.values(), dimension),
         ("whitening.mean", heads.whitening.mean(), dimension),
@@ -34,6 +34,8 @@ pub(super) fn to_bytes(embeddings: &Embeddings, vectors: &Embeddings, heads: &He
         ("dense.bias", heads.dense.bias(), intents),
         ("lexical.weights", heads.lexical.weights(), intents),
         ("lexical.bias", heads.lexical.bias(), intents),
+        ("scope.weights", heads.scope.weights(), 1),
+        ("scope.bias", heads.scope.bias(), 1),
     ];
     let bytes: Vec<(&str, Vec<u8>, Vec<usize>)> = parts
         .into_iter()
@@ -84,10 +86,13 @@ pub(super) fn from_bytes(bytes: &[u8], vocabulary: Vocabulary) -> Result<Weights
     };
     let dense = LinearHead::new(of("dense.weights", intents)?, of("dense.bias", intents)?);
     let lexical = LinearHead::new(of("lexical.weights", intents)?, of("lexical.bias", intents)?);
-    let (Some(whitening), Some(dense), Some(lexical)) = (whitening, dense, lexical) else {
+    let scope = LinearHead::new(of("scope.weights", 1)?, of("scope.bias", 1)?);
+    let (Some(whitening), Some(dense), Some(lexical), Some(scope)) =
+        (whitening, dense, lexical, scope)
+    else {
         return Err("a matrix has the wrong size or a value that is not finite".to_owned());
     };
-    let heads = Heads { whitening, class_means, negatives, dense, vocabulary, lexical };
+    let heads = Heads { whitening, class_means, negatives, dense, vocabulary, lexical, scope };
     if !heads.is_consistent() {
         return Err("the matrices do not fit together".to_owned());
     }

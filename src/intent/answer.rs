@@ -45,6 +45,9 @@ pub struct Answer {
     /// The most probable intents, most probable first, at most `top_k`. Never renormalised: the
     /// probabilities of all intents and of "none of them" sum to 1.
     pub alternatives: Vec<Alternative>,
+    /// What to offer when `status` is `ambiguous`, most probable first; empty otherwise. Training
+    /// fitted how many it takes to hold the right one, whatever `top_k` is.
+    pub candidates: Vec<String>,
     /// The values in the text, in its order, without overlaps.
     pub entities: Vec<Entity>,
     /// Why, when it was asked for.

@@ -10,7 +10,7 @@ use super::evidence::{Evidence, Heads, Negatives, OPINIONS};
 use super::head::log_softmax;
 
 /// Number of signals that tell in-scope from out-of-scope texts.
-pub const SIGNALS: usize = 6;
+pub const SIGNALS: usize = 7;
 
 /// What a weak or conflicting keyword rule adds to its intent's log-odds, and to those of being in
 /// scope: a nudge between near candidates, no verdict.
@@ -32,6 +32,8 @@ pub struct Calibration {
     pub acceptance: Acceptance,
     /// The limits of the decision.
     pub thresholds: Thresholds,
+    /// How many intents a "did you mean" offers.
+    pub candidates: usize,
     /// How often a strong keyword rule was right.
     pub keyword_precision: f32,
 }
@@ -60,7 +62,7 @@ impl Acceptance {
 
 /// The signals of one text, each higher for texts in scope: how decided the opinions are (minus
 /// the entropy), the peaks of both heads, how near the nearest example and the nearest intent are,
-/// and how much of the text is known vocabulary.
+/// how much of the text is known vocabulary, and how little it is like known out-of-scope sentences.
 pub fn signals(evidence: &Evidence, fused: &[f32]) -> [f32; SIGNALS] {
     [
         fused.iter().map(|log| log.exp() * log).sum(),
@@ -69,6 +71,7 @@ pub fn signals(evidence: &Evidence, fused: &[f32]) -> [f32; SIGNALS] {
         evidence.nearest,
         evidence.class_closeness,
         evidence.coverage,
+        evidence.scope,
     ]
 }
 
@@ -81,6 +84,8 @@ pub struct Decision {
     pub in_scope: f32,
     /// All intents with their probabilities, most probable first; they sum to `in_scope`.
     pub ranking: Vec<(u32, f32)>,
+    /// How many of the ranking a "did you mean" should offer; 0 unless the status is ambiguous.
+    pub candidates: usize,
 }
 
 impl Classifier {
@@ -158,7 +163,8 @@ impl Calibration {
         } else {
             Status::Matched
         };
-        Decision { status, in_scope, ranking }
+        let candidates = if status == Status::Ambiguous { self.candidates } else { 0 };
+        Decision { status, in_scope, ranking, candidates }
     }
 }
 
@@ -172,10 +178,11 @@ mod tests {
             acceptance: Acceptance {
                 means: [0.0; SIGNALS],
                 scales: [1.0; SIGNALS],
-                weights: [0.0, 0.0, 0.0, 4.0, 0.0, 0.0],
+                weights: [0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0],
                 bias: 0.0,
             },
             thresholds: Thresholds { in_scope: 0.5, matched: 0.5 },
+            candidates: 3,
             keyword_precision: 0.9,
         }
     }
@@ -191,6 +198,7 @@ mod tests {
             nearest,
             class_closeness: 0.0,
             coverage: 1.0,
+            scope: 0.0,
         }
     }
 
@@ -206,6 +214,8 @@ mod tests {
         ] {
             let decision = calibration.decide(&evidence(dense, nearest), &hinted);
             assert_eq!((decision.status, decision.ranking[0].0), (status, top), "{name}");
+            let offered = if status == Status::Ambiguous { 3 } else { 0 };
+            assert_eq!(decision.candidates, offered, "{name}");
             let total: f32 = decision.ranking.iter().map(|one| one.1).sum();
             assert!((total - decision.in_scope).abs() < 1e-5, "{name}");
         }

@@ -44,6 +44,8 @@ pub struct Verdict {
     pub in_scope: Option<f32>,
     /// All intents with their probabilities, most probable first.
     pub ranking: Vec<(u32, f32)>,
+    /// How many of the ranking a "did you mean" offers; 0 unless the status is ambiguous.
+    pub candidates: usize,
     /// Keyword rules that fired.
     pub keywords: Vec<KeywordMatch>,
     /// The nearest examples.
@@ -57,6 +59,7 @@ impl Verdict {
             tier: Tier::None,
             in_scope: None,
             ranking: Vec::new(),
+            candidates: 0,
             keywords: Vec::new(),
             neighbors: Vec::new(),
         }
@@ -133,6 +136,7 @@ impl Engine {
                 tier: Tier::Keyword,
                 in_scope: None,
                 ranking: vec![(found.intent, self.classifier.calibration().keyword_precision)],
+                candidates: 0,
                 keywords: vec![found],
                 neighbors: Vec::new(),
             });
@@ -166,6 +170,7 @@ impl Engine {
             tier: Tier::Semantic,
             in_scope: Some(decision.in_scope),
             ranking: decision.ranking,
+            candidates: decision.candidates,
             keywords: evidence,
             neighbors,
         }
@@ -193,6 +198,12 @@ impl Engine {
                 .iter()
                 .take(top_k)
                 .map(|&(intent, confidence)| Alternative { intent: name(intent), confidence })
+                .collect(),
+            candidates: verdict
+                .ranking
+                .iter()
+                .take(verdict.candidates)
+                .map(|&(intent, _)| name(intent))
                 .collect(),
             entities: self.extractor.extract(original, text),
             explanation: explain.then(|| self.explain(original, text, verdict)),

@@ -30,6 +30,9 @@ pub struct Heads {
     pub vocabulary: Vocabulary,
     /// Over lexical features.
     pub lexical: LinearHead,
+    /// One logit over whitened embeddings: examples against known out-of-scope sentences; all zero
+    /// where too few of these are known.
+    pub scope: LinearHead,
 }
 
 /// Negative examples: each takes back votes for its intent where it is among the neighbours.
@@ -57,6 +60,8 @@ pub struct Evidence {
     pub class_closeness: f32,
     /// Share of the text that the vocabulary knows.
     pub coverage: f32,
+    /// Logit of the scope head: above 0 like an example, below like a known out-of-scope sentence.
+    pub scope: f32,
 }
 
 impl Heads {
@@ -80,6 +85,7 @@ impl Heads {
             nearest: votes.first().map_or(0.0, |nearest| nearest.1),
             class_closeness: self.class_closeness(whitened),
             coverage: self.vocabulary.coverage(text),
+            scope: self.scope.dense_logits(whitened)[0],
         }
     }
 }
@@ -91,6 +97,7 @@ impl Heads {
         self.lexical.classes() == intents
             && self.lexical.features() == self.vocabulary.len()
             && self.dense.features() == dimension
+            && (self.scope.classes(), self.scope.features()) == (1, dimension)
             && self.class_means.len() == intents * dimension
             && self.negatives.vectors.len() == self.negatives.intents.len() * dimension
             && self.negatives.intents.iter().all(|&intent| (intent as usize) < intents)

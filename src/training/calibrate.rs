@@ -1,8 +1,9 @@
 //! Fits what turns evidence into probabilities and thresholds, on sentences the heads never saw.
 
+use super::fit::FitError;
 use super::lbfgs;
 use super::softmax::{self, Features, FitOptions};
-use crate::intent::answer::Thresholds;
+use crate::intent::answer::{Status, Thresholds};
 use crate::intent::classifier::{Acceptance, Calibration, SIGNALS, signals};
 use crate::intent::evidence::{Evidence, OPINIONS};
 
@@ -14,12 +15,49 @@ const USUAL_FUSION_WORTH: f64 = 2.0;
 const OUT_OF_SCOPE_SHARE: f32 = 0.1;
 /// At most this share of unseen in-scope sentences is called out of scope.
 const MAX_REJECTED: f64 = 0.05;
+/// The same where no out-of-scope sentence is known: what stands in for them, sentences of intents
+/// that were left out, is too much like the rest to turn visitors away for.
+const MAX_REJECTED_FOR_STAND_INS: f64 = 0.02;
 /// At most this share of unseen sentences that are called matched has another intent.
 const MAX_WRONG_MATCHES: f64 = 0.05;
 /// Bounds of the `matched` threshold: below, "did you mean" is the honest answer; above, it is a
 /// nuisance.
 const MATCHED_BOUNDS: (f32, f32) = (0.3, 0.8);
+/// How many intents a "did you mean" offers: at least two, and no more than a person reads.
+const CANDIDATES: std::ops::RangeInclusive<usize> = 2..=5;
+/// Where nothing is known of ambiguous sentences.
+const USUAL_CANDIDATES: usize = 3;
+/// The truth should be among the candidates this often.
+const CANDIDATES_HOLD: f64 = 0.95;
+/// Fewer ambiguous sentences than this tell too little.
+const ENOUGH_AMBIGUOUS: usize = 50;
 const ACCEPTANCE: FitOptions = FitOptions { penalty: 1e-2, iterations: 200 };
+
+/// What the thresholds are to guarantee.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Policy {
+    /// At most this share of out-of-scope sentences may be accepted, 0 to 1, both exclusive. None:
+    /// the threshold that catches most of them for the right answers it costs.
+    pub max_false_accept: Option<f64>,
+}
+
+/// A policy cannot be kept.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PolicyError {
+    /// Too few sentences to tell such a small share from none.
+    #[error(
+        "a false-accept rate of {rate} takes at least {needed} out-of-scope sentences to fit, there \
+         are {have}; add rows with intent \"oos\" to the training data, or allow a higher rate"
+    )]
+    TooFew {
+        /// The wanted rate.
+        rate: f64,
+        /// So many sentences are needed.
+        needed: usize,
+        /// So many there are.
+        have: usize,
+    },
+}
 
 /// Evidence about sentences that the heads at hand did not see.
 #[derive(Default)]
@@ -49,7 +87,10 @@ impl Unseen {
 }
 
 /// Fits the calibration. The keyword precision is left at 1: it is measured elsewhere.
-pub(super) fn fit(unseen: &Unseen) -> candle_core::Result<Calibration> {
+///
+/// # Errors
+/// When the policy cannot be kept or a matrix product fails.
+pub(super) fn fit(unseen: &Unseen, policy: Policy) -> Result<Calibration, FitError> {
     let fusion = fit_fusion(&unseen.in_scope);
     let signals_of = |evidence: &Evidence| signals(evidence, &evidence.fuse(&fusion));
     let in_scope: Vec<[f32; SIGNALS]> =
@@ -63,9 +104,14 @@ pub(super) fn fit(unseen: &Unseen) -> candle_core::Result<Calibration> {
         fusion,
         acceptance,
         thresholds: Thresholds { in_scope: 0.5, matched: 0.5 },
+        candidates: USUAL_CANDIDATES,
         keyword_precision: 1.0,
     };
-    calibration.thresholds = fit_thresholds(&calibration, unseen);
+    if unseen.out_of_scope.is_empty() {
+        calibration.acceptance.bias += confidence_shift(&calibration, &unseen.in_scope);
+    }
+    calibration.thresholds = fit_thresholds(&calibration, unseen, policy)?;
+    calibration.candidates = fit_candidates(&calibration, &unseen.in_scope);
     Ok(calibration)
 }
 
@@ -127,6 +173,31 @@ fn fit_acceptance(
     Ok(Acceptance { means, scales, weights, bias: head.bias()[1] - head.bias()[0] + prior })
 }
 
+/// What to add to the log-odds of being in scope so that the mean confidence of unseen in-scope
+/// sentences is the share that is right. Sentences of intents that were left out are nearer than
+/// what visitors write off topic: as stand-ins they make the confidence of everything else too low.
+fn confidence_shift(calibration: &Calibration, in_scope: &[(Evidence, u32)]) -> f32 {
+    const STEPS: usize = 30;
+    let rows: Vec<(f32, f32, bool)> = in_scope
+        .iter()
+        .map(|(evidence, label)| {
+            let fused = evidence.fuse(&calibration.fusion);
+            let log_odds = calibration.acceptance.log_odds(&signals(evidence, &fused));
+            let best = (0..fused.len()).max_by(|&a, &b| fused[a].total_cmp(&fused[b]));
+            let best = best.expect("there are intents where there are sentences of them");
+            (log_odds, fused[best].exp(), best == *label as usize)
+        })
+        .collect();
+    let right = rows.iter().filter(|row| row.2).count() as f32;
+    let (mut low, mut high) = (0.0, 8.0);
+    for _ in 0..STEPS {
+        let shift = 0.5 * (low + high);
+        let sum: f32 = rows.iter().map(|row| row.1 / (1.0 + (-row.0 - shift).exp())).sum();
+        if sum < right { low = shift } else { high = shift }
+    }
+    low
+}
+
 fn moments(rows: &[&[f32; SIGNALS]]) -> ([f32; SIGNALS], [f32; SIGNALS]) {
     let count = rows.len().max(1) as f32;
     let means: [f32; SIGNALS] =
@@ -140,7 +211,11 @@ fn moments(rows: &[&[f32; SIGNALS]]) -> ([f32; SIGNALS], [f32; SIGNALS]) {
 
 /// The limits: the in-scope one keeps the most right answers and rejects the most out-of-scope
 /// sentences within [`MAX_REJECTED`]; the matched one is the lowest within [`MAX_WRONG_MATCHES`].
-fn fit_thresholds(calibration: &Calibration, unseen: &Unseen) -> Thresholds {
+fn fit_thresholds(
+    calibration: &Calibration,
+    unseen: &Unseen,
+    policy: Policy,
+) -> Result<Thresholds, PolicyError> {
     let decided: Vec<(f32, f32, bool)> = unseen
         .in_scope
         .iter()
@@ -150,26 +225,71 @@ fn fit_thresholds(calibration: &Calibration, unseen: &Unseen) -> Thresholds {
             (decision.in_scope, confidence, top == *label)
         })
         .collect();
-    if decided.is_empty() {
-        return calibration.thresholds;
-    }
     let scope = |evidence: &Evidence| calibration.decide(evidence, &[]).in_scope;
     let negatives: Vec<f32> =
         if unseen.out_of_scope.is_empty() { &unseen.left_out } else { &unseen.out_of_scope }
             .iter()
             .map(scope)
             .collect();
-    let in_scope = in_scope_threshold(&decided, negatives);
+    let most =
+        if unseen.out_of_scope.is_empty() { MAX_REJECTED_FOR_STAND_INS } else { MAX_REJECTED };
+    let in_scope = match policy.max_false_accept {
+        Some(rate) => conformal_threshold(negatives, rate)?,
+        None if decided.is_empty() => return Ok(calibration.thresholds),
+        None => in_scope_threshold(&decided, negatives, most),
+    };
     let mut accepted: Vec<(f32, bool)> =
         decided.iter().filter(|one| one.0 >= in_scope).map(|one| (one.1, one.2)).collect();
-    Thresholds { in_scope, matched: matched_threshold(&mut accepted) }
+    Ok(Thresholds { in_scope, matched: matched_threshold(&mut accepted) })
 }
 
-fn in_scope_threshold(decided: &[(f32, f32, bool)], mut negatives: Vec<f32>) -> f32 {
+/// The lowest threshold that a fresh out-of-scope sentence reaches with a probability of at most
+/// `rate`: split conformal prediction (Vovk et al. 2005), which holds for any scores as long as the
+/// fresh sentence is of the same kind as the `negatives`.
+fn conformal_threshold(mut negatives: Vec<f32>, rate: f64) -> Result<f32, PolicyError> {
+    let have = negatives.len();
+    let rank = ((have as f64 + 1.0) * (1.0 - rate)).ceil() as usize;
+    if rank > have {
+        let needed = (1.0 / rate - 1.0).ceil() as usize;
+        return Err(PolicyError::TooFew { rate, needed, have });
+    }
+    negatives.sort_by(f32::total_cmp);
+    Ok(negatives[rank - 1].next_up())
+}
+
+/// The fewest candidates that hold the truth of an ambiguous sentence often enough. Where few were
+/// ambiguous, the least sure of the accepted ones stand in for them.
+fn fit_candidates(calibration: &Calibration, in_scope: &[(Evidence, u32)]) -> usize {
+    let mut accepted: Vec<(f32, Status, usize)> = in_scope
+        .iter()
+        .filter_map(|(evidence, label)| {
+            let made = calibration.decide(evidence, &[]);
+            let rank = made.ranking.iter().position(|one| one.0 == *label)?;
+            Some((made.ranking[0].1, made.status, rank))
+        })
+        .filter(|one| one.1 != Status::OutOfScope)
+        .collect();
+    accepted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let ambiguous = accepted.iter().filter(|one| one.1 == Status::Ambiguous).count();
+    accepted.truncate(ambiguous.max(ENOUGH_AMBIGUOUS));
+    if accepted.is_empty() {
+        return USUAL_CANDIDATES;
+    }
+    let wanted = CANDIDATES_HOLD * accepted.len() as f64;
+    let holds =
+        |count: &usize| accepted.iter().filter(|one| one.2 < *count).count() as f64 >= wanted;
+    CANDIDATES.clone().find(holds).unwrap_or(*CANDIDATES.end())
+}
+
+fn in_scope_threshold(
+    decided: &[(f32, f32, bool)],
+    mut negatives: Vec<f32>,
+    max_rejected: f64,
+) -> f32 {
     let mut positives: Vec<(f32, bool)> = decided.iter().map(|one| (one.0, one.2)).collect();
     positives.sort_by(|a, b| a.0.total_cmp(&b.0));
     negatives.sort_by(f32::total_cmp);
-    let most = (positives.len() as f64 * MAX_REJECTED) as usize;
+    let most = (positives.len() as f64 * max_rejected) as usize;
     let count = positives.len() as f64;
     let (mut best, mut best_gain) = (positives[0].0, f64::NEG_INFINITY);
     let mut lost = 0usize;
@@ -216,6 +336,7 @@ mod tests {
             nearest,
             class_closeness: nearest,
             coverage: 1.0,
+            scope: 0.0,
         }
     }
 

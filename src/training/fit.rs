@@ -9,12 +9,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::calibrate::{self, Unseen};
+pub use super::calibrate::{Policy, PolicyError};
 use super::heads::{self, Labelled};
 use crate::encoder::Embeddings;
 use crate::index::{Index, IndexError, IndexKind, VectorIndex};
 use crate::intent::classifier::{Calibration, Classifier, Decision};
 use crate::intent::engine::NEIGHBORS;
 use crate::intent::evidence::{Evidence, Heads};
+use crate::intent::normalize::normalize;
 use crate::progress::Progress;
 
 /// Parts of the examples, of which each is held out once.
@@ -70,19 +72,47 @@ pub enum FitError {
     /// The examples cannot be indexed.
     #[error("the examples cannot be indexed: {0}")]
     Index(#[from] IndexError),
+    /// No threshold can be told for the wanted rate.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 }
 
-/// Fits on `examples` over `intents` intents. `valid` may be empty, and so may `out_of_scope`.
+/// What is fitted on. All but the examples may be empty.
+#[derive(Debug, Clone, Copy)]
+pub struct Material<'a> {
+    /// Number of intents.
+    pub intents: usize,
+    /// Sentences to learn from.
+    pub examples: &'a LabelledSet,
+    /// What the intents are called; see [`intent_names`].
+    pub names: &'a LabelledSet,
+    /// Sentences to calibrate on; without them, parts of the examples are held out.
+    pub valid: &'a LabelledSet,
+    /// Sentences that no intent means.
+    pub out_of_scope: &'a LabelledSet,
+}
+
+/// What an intent `id` with these `titles` is called, normalised: nothing that has no letter.
+pub fn intent_names(id: &str, titles: &[String]) -> Vec<String> {
+    let words = id.replace(|c: char| !c.is_alphanumeric(), " ");
+    let mut names: Vec<String> =
+        titles.iter().chain([&words]).map(|name| normalize(name).text().to_owned()).collect();
+    names.retain(|name| name.contains(char::is_alphabetic));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Fits on `material`, with thresholds by `policy`.
 ///
 /// # Errors
 /// [`FitError`].
 pub fn fit(
-    examples: &LabelledSet,
-    intents: usize,
-    valid: &LabelledSet,
-    out_of_scope: &LabelledSet,
+    material: Material<'_>,
+    policy: Policy,
     progress: &dyn Progress,
 ) -> Result<Fitted, FitError> {
+    let Material { intents, examples, names, valid, out_of_scope } = material;
     if examples.texts.is_empty() {
         return Err(FitError::NoExamples);
     }
@@ -100,7 +130,8 @@ pub fn fit(
         if taught.texts.is_empty() || rows.texts.is_empty() {
             continue;
         }
-        let model = Model::fit(&taught, intents)?;
+        let mut model = Model::fit(&taught, names, intents)?;
+        model.learn_scope(out_of_scope)?;
         unseen.add_in_scope(model.evidence(&rows), &rows.labels);
         progress.advance(1);
     }
@@ -115,21 +146,70 @@ pub fn fit(
         if taught.texts.is_empty() || known.texts.is_empty() || unknown.texts.is_empty() {
             continue;
         }
-        let model = Model::fit(&taught, intents)?;
+        let mut model = Model::fit(&taught, names, intents)?;
+        model.learn_scope(out_of_scope)?;
         let unknown = unknown.first(known.texts.len());
         unseen.add_left_out(model.evidence(&known), model.evidence(&unknown));
     }
-    let model = Model::fit(examples, intents)?;
+    let mut model = Model::fit(examples, names, intents)?;
+    for fold in 0..FOLDS {
+        // The scope head must not know the sentences that it is asked about.
+        let is_held = |at: usize| fnv1a(&out_of_scope.texts[at]) % FOLDS as u64 == fold as u64;
+        let held = out_of_scope.only(is_held);
+        if !held.texts.is_empty() {
+            model.learn_scope(&out_of_scope.only(|at| !is_held(at)))?;
+            unseen.add_out_of_scope(model.evidence(&held));
+        }
+    }
+    model.learn_scope(out_of_scope)?;
     if !valid.texts.is_empty() {
         unseen.add_in_scope(model.evidence(valid), &valid.labels);
     }
-    if !out_of_scope.texts.is_empty() {
-        unseen.add_out_of_scope(model.evidence(out_of_scope));
-    }
-    let calibration = calibrate::fit(&unseen)?;
+    let calibration = calibrate::fit(&unseen, policy)?;
     progress.advance(1);
     progress.finish();
     Ok(model.finish(calibration))
+}
+
+/// An earlier classifier and the examples that it was fitted on.
+pub struct Earlier<'a> {
+    /// The classifier.
+    pub classifier: &'a Classifier,
+    /// Its examples; their labels are the numbers that their intents have now.
+    pub examples: &'a LabelledSet,
+    /// What its intents were called, likewise.
+    pub names: &'a LabelledSet,
+    /// The number there of each intent of today. None when the intents are not the same.
+    pub intents: Option<&'a [u32]>,
+}
+
+/// Fits on `examples` and `names` over `intents` intents with the calibration of `earlier`: what nothing unseen
+/// was asked about. With the same intents the heads start from the earlier ones.
+///
+/// # Errors
+/// [`FitError`].
+pub fn refit(
+    examples: &LabelledSet,
+    names: &LabelledSet,
+    intents: usize,
+    earlier: &Earlier<'_>,
+) -> Result<Fitted, FitError> {
+    if examples.texts.is_empty() {
+        return Err(FitError::NoExamples);
+    }
+    let (texts, called) = (examples.texts(), names.texts());
+    let (data, named) = (examples.labelled(&texts), names.labelled(&called));
+    let (heads, whitened) = match earlier.intents {
+        Some(intents) => {
+            let (texts, called) = (earlier.examples.texts(), earlier.names.texts());
+            let old = earlier.examples.labelled(&texts);
+            let (heads, names) = (earlier.classifier.heads(), earlier.names.labelled(&called));
+            heads::refit(data, named, heads::Earlier { heads, intents, data: old, names })?
+        }
+        None => heads::fit(data, named, intents)?,
+    };
+    let model = Model::new(heads, whitened, examples)?;
+    Ok(model.finish(earlier.classifier.calibration().clone()))
 }
 
 /// The whitened rows of `examples` over `intents` intents, as [`fit`] makes them.
@@ -140,13 +220,7 @@ pub fn whiten(examples: &LabelledSet, intents: usize) -> Result<Embeddings, FitE
     if examples.texts.is_empty() {
         return Err(FitError::NoExamples);
     }
-    let texts: Vec<&str> = examples.texts.iter().map(String::as_str).collect();
-    let data = Labelled {
-        texts: &texts,
-        embeddings: examples.embeddings.values(),
-        labels: &examples.labels,
-    };
-    let (_, whitened) = heads::whiten(data, intents)?;
+    let (_, whitened) = heads::whiten(examples.labelled(&examples.texts()), intents)?;
     Ok(Embeddings::new(examples.embeddings.dimension(), whitened))
 }
 
@@ -159,14 +233,20 @@ struct Model {
 }
 
 impl Model {
-    fn fit(examples: &LabelledSet, intents: usize) -> Result<Self, FitError> {
-        let texts: Vec<&str> = examples.texts.iter().map(String::as_str).collect();
-        let data = Labelled {
-            texts: &texts,
-            embeddings: examples.embeddings.values(),
-            labels: &examples.labels,
-        };
-        let (heads, whitened) = heads::fit(data, intents)?;
+    fn fit(examples: &LabelledSet, names: &LabelledSet, intents: usize) -> Result<Self, FitError> {
+        let (rows, called) = (examples.texts(), names.texts());
+        let (heads, whitened) =
+            heads::fit(examples.labelled(&rows), names.labelled(&called), intents)?;
+        Self::new(heads, whitened, examples)
+    }
+
+    fn learn_scope(&mut self, out_of_scope: &LabelledSet) -> Result<(), FitError> {
+        let (inside, outside) = (self.vectors.values(), out_of_scope.embeddings.values());
+        self.heads.scope = heads::fit_scope(inside, outside, &self.heads.whitening)?;
+        Ok(())
+    }
+
+    fn new(heads: Heads, whitened: Vec<f32>, examples: &LabelledSet) -> Result<Self, FitError> {
         let vectors = Arc::new(Embeddings::new(examples.embeddings.dimension(), whitened));
         let kind = IndexKind::choose(vectors.len());
         let index = Arc::new(Index::build(Arc::clone(&vectors), kind)?);
@@ -198,6 +278,15 @@ fn evidence(heads: &Heads, index: &Index, labels: &[u32], rows: &LabelledSet) ->
 }
 
 impl LabelledSet {
+    fn texts(&self) -> Vec<&str> {
+        self.texts.iter().map(String::as_str).collect()
+    }
+
+    /// The set with its [`Self::texts`], to fit on.
+    fn labelled<'a>(&'a self, texts: &'a [&'a str]) -> Labelled<'a> {
+        Labelled { texts, embeddings: self.embeddings.values(), labels: &self.labels }
+    }
+
     /// The rows whose number is wanted.
     pub(super) fn only(&self, wanted: impl Fn(usize) -> bool) -> Self {
         let rows: Vec<usize> = (0..self.texts.len()).filter(|&at| wanted(at)).collect();

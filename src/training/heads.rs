@@ -4,6 +4,7 @@ use candle_core::{Device, Tensor};
 
 use super::softmax::{self, Features, FitOptions};
 use crate::intent::evidence::{Heads, Negatives};
+use crate::intent::head::LinearHead;
 use crate::intent::lexical::Vocabulary;
 use crate::intent::whitening::{Whitening, normalize_length};
 
@@ -12,6 +13,14 @@ use crate::intent::whitening::{Whitening, normalize_length};
 const SHRINKAGE: f64 = 0.7;
 /// L2 penalty and iterations of both heads; chosen on validation splits, few-shot and full.
 const HEAD: FitOptions = FitOptions { penalty: 3e-6, iterations: 60 };
+/// Iterations of a refit: it starts beside its end.
+const REFIT_ITERATIONS: usize = 20;
+/// The scope head: few rows on one side, so held more tightly.
+const SCOPE: FitOptions = FitOptions { penalty: 1e-3, iterations: 60 };
+/// With fewer out-of-scope sentences, what they have in common is chance.
+const MIN_OUT_OF_SCOPE: usize = 20;
+/// So many examples show well enough what they have in common.
+const ENOUGH_EXAMPLES: usize = 4_000;
 /// From this many examples on, a lexical feature must occur twice.
 const MANY_EXAMPLES: usize = 2_000;
 
@@ -32,22 +41,145 @@ impl Labelled<'_> {
     }
 }
 
-/// Fits the heads, without negative examples; also returns the whitened embeddings, row-major `(texts, dimension)`.
+/// Fits the heads, without negative examples and with a scope head that has no opinion; also
+/// returns the whitened embeddings, row-major `(texts, dimension)`.
+///
+/// `names` are what the intents are called. They teach the heads like an example each, which counts
+/// where there are few, and nothing else: they are no sentences, so they neither whiten nor vote.
 ///
 /// # Errors
 /// When a matrix product fails (out of memory).
-pub(crate) fn fit(data: Labelled<'_>, intents: usize) -> candle_core::Result<(Heads, Vec<f32>)> {
+pub(crate) fn fit(
+    data: Labelled<'_>,
+    names: Labelled<'_>,
+    intents: usize,
+) -> candle_core::Result<(Heads, Vec<f32>)> {
     let (whitening, whitened) = whiten(data, intents)?;
-    let features = Features::dense(&whitened, data.dimension())?;
-    let dense = softmax::fit(&features, data.labels, intents, None, HEAD)?;
+    let rows = Taught::new(data, names, &whitening, &whitened)?;
+    let features = Features::dense(&rows.whitened, data.dimension())?;
+    let dense = softmax::fit(&features, &rows.labels, intents, None, HEAD)?;
+    let vocabulary = vocabulary(data, names);
+    let features = lexical_features(&vocabulary, data, names);
+    let lexical = softmax::fit(&features, &rows.labels, intents, None, HEAD)?;
+    let (class_means, _) = class_means(&rows.whitened, &rows.labels, intents);
+    let (negatives, scope) = (Negatives::default(), no_scope(data.dimension()));
+    let heads = Heads { whitening, class_means, negatives, dense, vocabulary, lexical, scope };
+    Ok((heads, whitened))
+}
+
+/// The rows of examples and names together.
+struct Taught {
+    whitened: Vec<f32>,
+    labels: Vec<u32>,
+}
+
+impl Taught {
+    fn new(
+        data: Labelled<'_>,
+        names: Labelled<'_>,
+        whitening: &Whitening,
+        whitened: &[f32],
+    ) -> candle_core::Result<Self> {
+        let named = whiten_rows(names.embeddings, whitening.mean(), whitening.inverse())?;
+        let whitened = [whitened, &named].concat();
+        Ok(Self { whitened, labels: [data.labels, names.labels].concat() })
+    }
+}
+
+/// A scope head that says nothing.
+fn no_scope(dimension: usize) -> LinearHead {
+    LinearHead::from_parameters(vec![0.0; dimension + 1], 1)
+}
+
+/// Fits the scope head: balanced logistic regression of the whitened examples against whitened
+/// `out_of_scope` sentences. Of too few of these nothing can be learnt: the head then says nothing.
+///
+/// # Errors
+/// When a matrix product fails (out of memory).
+pub(super) fn fit_scope(
+    whitened: &[f32],
+    out_of_scope: &[f32],
+    whitening: &Whitening,
+) -> candle_core::Result<LinearHead> {
+    let dimension = whitening.dimension();
+    let every = (whitened.len() / dimension).div_ceil(ENOUGH_EXAMPLES).max(1);
+    let some: Vec<f32> = whitened.chunks(dimension).step_by(every).flatten().copied().collect();
+    let whitened = &some[..];
+    let (inside, outside) = (whitened.len() / dimension, out_of_scope.len() / dimension);
+    if outside < MIN_OUT_OF_SCOPE {
+        return Ok(no_scope(dimension));
+    }
+    let outer = whiten_rows(out_of_scope, whitening.mean(), whitening.inverse())?;
+    let features = Features::dense(&[whitened, &outer].concat(), dimension)?;
+    let labels: Vec<u32> = (0..inside + outside).map(|at| u32::from(at < inside)).collect();
+    let share = |at| 0.5 / if at < inside { inside } else { outside } as f32;
+    let shares: Vec<f32> = (0..inside + outside).map(share).collect();
+    let head = softmax::fit(&features, &labels, 2, Some(&shares), SCOPE)?;
+    let mut parameters: Vec<f32> =
+        head.weights().as_chunks::<2>().0.iter().map(|[out, within]| within - out).collect();
+    parameters.push(head.bias()[1] - head.bias()[0]);
+    Ok(LinearHead::from_parameters(parameters, 1))
+}
+
+/// What heads were fitted before, and on what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Earlier<'a> {
+    /// The heads.
+    pub(crate) heads: &'a Heads,
+    /// The number there of each intent of today; the same intents, perhaps in another order.
+    pub(crate) intents: &'a [u32],
+    /// The examples of then; their labels are today's numbers.
+    pub(crate) data: Labelled<'a>,
+    /// The names of then, likewise.
+    pub(crate) names: Labelled<'a>,
+}
+
+/// Fits the heads as [`fit`] does, from where `earlier` ended: for data that differ in a few rows
+/// it takes a part of the time. The scope head stays as it is.
+///
+/// # Errors
+/// As [`fit`].
+pub(crate) fn refit(
+    data: Labelled<'_>,
+    names: Labelled<'_>,
+    earlier: Earlier<'_>,
+) -> candle_core::Result<(Heads, Vec<f32>)> {
+    let Earlier { heads, intents, data: old, names: old_names } = earlier;
+    let (whitening, whitened) = whiten(data, intents.len())?;
+    let rows = Taught::new(data, names, &whitening, &whitened)?;
+    let options = FitOptions { iterations: REFIT_ITERATIONS, ..HEAD };
+
+    let features = Features::dense(&rows.whitened, data.dimension())?;
+    let old_whitened = whiten_rows(old.embeddings, whitening.mean(), whitening.inverse())?;
+    let old_rows = Taught::new(old, old_names, &whitening, &old_whitened)?;
+    let old_features = Features::dense(&old_rows.whitened, data.dimension())?;
+    let same: Vec<Option<u32>> = (0..data.dimension() as u32).map(Some).collect();
+    let start = heads.dense.rearranged(&same, intents);
+    let dense =
+        softmax::refit(&features, &rows.labels, start, (&old_features, &old_rows.labels), options)?;
+
+    let vocabulary = vocabulary(data, names);
+    let features = lexical_features(&vocabulary, data, names);
+    let old_features = lexical_features(&vocabulary, old, old_names);
+    let start = heads.lexical.rearranged(&vocabulary.numbers_in(&heads.vocabulary), intents);
+    let lexical =
+        softmax::refit(&features, &rows.labels, start, (&old_features, &old_rows.labels), options)?;
+
+    let (class_means, _) = class_means(&rows.whitened, &rows.labels, intents.len());
+    let (negatives, scope) = (Negatives::default(), heads.scope.clone());
+    let heads = Heads { whitening, class_means, negatives, dense, vocabulary, lexical, scope };
+    Ok((heads, whitened))
+}
+
+fn vocabulary(data: Labelled<'_>, names: Labelled<'_>) -> Vocabulary {
     let min_documents = if data.texts.len() > MANY_EXAMPLES { 2 } else { 1 };
-    let vocabulary = Vocabulary::fit(data.texts.iter().copied(), min_documents);
-    let rows = data.texts.iter().map(|text| vocabulary.vectorize(text)).collect();
-    let features = Features::sparse(rows, vocabulary.len());
-    let lexical = softmax::fit(&features, data.labels, intents, None, HEAD)?;
-    let (class_means, _) = class_means(&whitened, data.labels, intents);
-    let negatives = Negatives::default();
-    Ok((Heads { whitening, class_means, negatives, dense, vocabulary, lexical }, whitened))
+    Vocabulary::fit(data.texts.iter().chain(names.texts).copied(), min_documents)
+}
+
+fn lexical_features(vocabulary: &Vocabulary, data: Labelled<'_>, names: Labelled<'_>) -> Features {
+    let texts = data.texts.iter().chain(names.texts);
+    let rows = texts.map(|text| vocabulary.vectorize(text)).collect();
+    Features::sparse(rows, vocabulary.len())
 }
 
 /// The whitening of the within-class covariance, and the whitened rows.
@@ -75,18 +207,25 @@ pub(super) fn whiten(
     let covariance = shrink(&scatter, dimension, rows.saturating_sub(classes).max(1));
     let inverse = inverse_cholesky(covariance, dimension);
 
-    // Rows at once: (x − mean) · L⁻ᵀ.
-    let matrix = Tensor::from_slice(&inverse, (dimension, dimension), &Device::Cpu)?;
-    let mut centred = data.embeddings.to_vec();
-    for row in centred.chunks_exact_mut(dimension) {
-        row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
-    }
-    let centred = Tensor::from_vec(centred, (rows, dimension), &Device::Cpu)?;
-    let mut whitened: Vec<f32> = centred.matmul(&matrix.t()?)?.flatten_all()?.to_vec1()?;
-    whitened.chunks_exact_mut(dimension).for_each(normalize_length);
+    let whitened = whiten_rows(data.embeddings, &mean, &inverse)?;
     let whitening = Whitening::new(mean, inverse)
         .ok_or_else(|| candle_core::Error::Msg("the embeddings are not finite".to_owned()))?;
     Ok((whitening, whitened))
+}
+
+/// Rows at once: unit((x − mean) · L⁻ᵀ).
+fn whiten_rows(embeddings: &[f32], mean: &[f32], inverse: &[f32]) -> candle_core::Result<Vec<f32>> {
+    let dimension = mean.len();
+    let matrix = Tensor::from_slice(inverse, (dimension, dimension), &Device::Cpu)?;
+    let mut centred = embeddings.to_vec();
+    for row in centred.chunks_exact_mut(dimension) {
+        row.iter_mut().zip(mean).for_each(|(value, mean)| *value -= mean);
+    }
+    let rows = centred.len() / dimension;
+    let centred = Tensor::from_vec(centred, (rows, dimension), &Device::Cpu)?;
+    let mut whitened: Vec<f32> = centred.matmul(&matrix.t()?)?.flatten_all()?.to_vec1()?;
+    whitened.chunks_exact_mut(dimension).for_each(normalize_length);
+    Ok(whitened)
 }
 
 /// Mean of each intent's rows, row-major `(intents, dimension)`, and their number. An intent
@@ -180,7 +319,8 @@ mod tests {
         ] {
             let texts = vec!["my order"; labels.len()];
             let data = Labelled { texts: &texts, embeddings: &rows, labels: &labels };
-            let (heads, whitened) = fit(data, 2).unwrap();
+            let names = Labelled { texts: &[], embeddings: &[], labels: &[] };
+            let (heads, whitened) = fit(data, names, 2).unwrap();
             for (row, batch) in rows.chunks_exact(3).zip(whitened.chunks_exact(3)) {
                 for (a, b) in heads.whitening.apply(row).iter().zip(batch) {
                     assert!((a - b).abs() < 1e-4);

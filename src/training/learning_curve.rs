@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fit::{self, FitError, Fitted, LabelledSet};
+use super::fit::{self, FitError, Fitted, LabelledSet, Material, Policy};
 use super::metrics::share;
 use crate::intent::answer::Status;
 use crate::progress::Progress;
@@ -27,14 +27,10 @@ pub struct LearningPoint {
 
 /// What is taught, calibrated and measured on.
 pub struct Sets<'a> {
-    /// To fit on.
-    pub train: &'a LabelledSet,
-    /// Number of intents.
-    pub intents: usize,
-    /// To fit thresholds on; may be empty.
-    pub valid: &'a LabelledSet,
-    /// Out of scope, to fit thresholds on; may be empty.
-    pub out_of_scope: &'a LabelledSet,
+    /// To fit on; the examples are taken in parts.
+    pub material: Material<'a>,
+    /// What the thresholds guarantee.
+    pub policy: Policy,
     /// To measure on.
     pub test: &'a LabelledSet,
 }
@@ -51,17 +47,18 @@ pub fn measure(
     whole: &Fitted,
     progress: &dyn Progress,
 ) -> Result<Vec<LearningPoint>, FitError> {
-    let ranks = ranks(sets.train, sets.intents);
+    let Sets { material, policy, test } = *sets;
+    let ranks = ranks(material.examples, material.intents);
     let mut points = Vec::with_capacity(PERCENT.len() + 1);
     for percent in PERCENT {
-        let some = sets.train.only(|at| {
+        let some = material.examples.only(|at| {
             let (rank, of) = ranks[at];
             rank < (of * percent).div_ceil(100)
         });
-        let fitted = fit::fit(&some, sets.intents, sets.valid, sets.out_of_scope, progress)?;
-        points.push(point(percent, some.texts.len(), &fitted, sets.test));
+        let fitted = fit::fit(Material { examples: &some, ..material }, policy, progress)?;
+        points.push(point(percent, some.texts.len(), &fitted, test));
     }
-    points.push(point(100, sets.train.texts.len(), whole, sets.test));
+    points.push(point(100, material.examples.texts.len(), whole, test));
     Ok(points)
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
+use super::{EncoderArgs, KnowledgeArgs, Outcome, Output, share};
 use crate::encoder::Encoder;
 use crate::intent::answer::Status;
 use crate::intent::engine::FirstTier;
@@ -22,7 +22,7 @@ use crate::provision;
 use crate::training::dataset::{self, Dataset, OUT_OF_SCOPE, Row};
 use crate::training::embed::{Known, embed};
 use crate::training::embedding_cache::EmbeddingCache;
-use crate::training::fit::{self, LabelledSet};
+use crate::training::fit::{self, LabelledSet, Material, Policy};
 use crate::training::learning_curve::{self, Sets};
 use crate::training::report::compare::Comparison;
 use crate::training::report::evaluation::Evaluation;
@@ -55,6 +55,10 @@ pub struct EvalArgs {
     /// Also train on 10, 25, 50 and 75 % of the training rows; takes four more trainings
     #[arg(long, requires = "data")]
     learning_curve: bool,
+    /// At most this share of out-of-scope sentences may be accepted, 0 to 1: sets the in-scope
+    /// threshold by it
+    #[arg(long, value_name = "SHARE", requires = "data", value_parser = share)]
+    max_false_accept: Option<f64>,
     /// Fail with exit code 1 below this accuracy (top intent, before rejection), 0 to 1
     #[arg(long, value_name = "SHARE", conflicts_with = "compare")]
     min_accuracy: Option<f64>,
@@ -142,10 +146,28 @@ fn on_data_set(
     let test = set(&data.test, "test.jsonl")?;
     let oos_valid = set(&data.oos_valid, "oos.jsonl")?;
     let oos_test = set(&data.oos_test, "oos.jsonl")?;
+    let (texts, of): (Vec<String>, Vec<u32>) = labels
+        .iter()
+        .zip(0..)
+        .flat_map(|(label, at)| {
+            fit::intent_names(label, &[]).into_iter().map(move |name| (name, at))
+        })
+        .unzip();
+    let embeddings = embed(&encoder, &texts, cache.known(), progress)?;
+    cache.add(&texts, &embeddings)?;
+    let names_set = LabelledSet { texts, embeddings, labels: of };
     let encode_s = begun.elapsed().as_secs_f64();
 
     let begun = Instant::now();
-    let fitted = fit::fit(&train, labels.len(), &valid, &oos_valid, progress)?;
+    let policy = Policy { max_false_accept: args.max_false_accept };
+    let material = Material {
+        intents: labels.len(),
+        examples: &train,
+        names: &names_set,
+        valid: &valid,
+        out_of_scope: &oos_valid,
+    };
+    let fitted = fit::fit(material, policy, progress)?;
     let train_s = begun.elapsed().as_secs_f64();
     let judge = |rows: &[Row], set: &LabelledSet| -> Vec<Judgement> {
         let truths = set.labels.iter().copied().map(Some).chain(std::iter::repeat(None));
@@ -157,8 +179,7 @@ fn on_data_set(
     let (inside, outside) = (judge(&data.test, &test), judge(&data.oos_test, &oos_test));
     let mut report = Report::new(&folder.display().to_string(), &names, &inside, &outside);
     if args.learning_curve {
-        let (intents, out_of_scope) = (names.len(), &oos_valid);
-        let sets = Sets { train: &train, intents, valid: &valid, out_of_scope, test: &test };
+        let sets = Sets { material, policy, test: &test };
         report.learning_curve = learning_curve::measure(&sets, &fitted, progress)?;
     }
     report.thresholds = Some(fitted.classifier.calibration().thresholds);
@@ -225,6 +246,9 @@ fn on_knowledge_base(
             } else {
                 0.0
             }),
+            candidates: verdict.candidates,
+            truth_rank: truth
+                .and_then(|truth| verdict.ranking.iter().position(|one| one.0 == truth)),
             status: verdict.status,
         };
         if truth.is_some() { &mut in_scope } else { &mut out_of_scope }.push(judgement);

@@ -96,6 +96,14 @@ impl KnowledgeArgs {
     }
 }
 
+/// A share between 0 and 1, neither of them.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("not a share between 0 and 1, such as 0.05".to_owned()),
+    }
+}
+
 /// How a run ended well enough to say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

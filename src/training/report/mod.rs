@@ -44,6 +44,10 @@ pub struct Judgement {
     pub confidence: f32,
     /// Probability of being in scope.
     pub in_scope: f32,
+    /// How many intents a "did you mean" offers; 0 unless the status is ambiguous.
+    pub candidates: usize,
+    /// Place of the true intent in the ranking, from 0; none where there is none.
+    pub truth_rank: Option<usize>,
     /// What was decided.
     pub status: Status,
 }
@@ -53,7 +57,16 @@ impl Judgement {
     pub fn new(text: &str, decision: &Decision, truth: Option<u32>) -> Self {
         let (top, confidence) = decision.ranking[0];
         let text = text.to_owned();
-        Self { text, truth, top, confidence, in_scope: decision.in_scope, status: decision.status }
+        let in_scope = decision.in_scope;
+        let truth_rank =
+            truth.and_then(|truth| decision.ranking.iter().position(|one| one.0 == truth));
+        let (candidates, status) = (decision.candidates, decision.status);
+        Self { text, truth, top, confidence, in_scope, candidates, truth_rank, status }
+    }
+
+    /// True when a "did you mean" offers the true intent.
+    fn is_offered(&self) -> bool {
+        self.truth_rank.is_some_and(|rank| rank < self.candidates)
     }
 }
 
@@ -82,6 +95,10 @@ pub struct Report {
     pub in_scope_rejected: f64,
     /// Share of in-scope sentences that were called ambiguous.
     pub in_scope_ambiguous: f64,
+    /// Share of ambiguous in-scope sentences whose true intent is among the candidates; none without
+    /// such sentences.
+    #[serde(default)]
+    pub ambiguous_covered: Option<f64>,
     /// Share of matched in-scope sentences that are right.
     pub matched_precision: f64,
     /// Expected calibration error of the confidence on in-scope sentences, 15 bins.
@@ -138,8 +155,9 @@ impl Report {
             .collect();
         let called = |all: &[Judgement], status| share(all, |one| one.status == status);
         let some = |value: f64| (!out_of_scope.is_empty()).then_some(value);
-        let matched: Vec<&Judgement> =
-            in_scope.iter().filter(|one| one.status == Status::Matched).collect();
+        let of = |status| in_scope.iter().filter(move |one| one.status == status);
+        let matched: Vec<&Judgement> = of(Status::Matched).collect();
+        let ambiguous: Vec<&Judgement> = of(Status::Ambiguous).collect();
         let scores = |all: &[Judgement]| all.iter().map(|one| one.in_scope).collect::<Vec<_>>();
         Self {
             data: data.to_owned(),
@@ -153,6 +171,8 @@ impl Report {
             macro_f1: metrics::macro_f1(&judged, intents.len()),
             in_scope_rejected: called(in_scope, Status::OutOfScope),
             in_scope_ambiguous: called(in_scope, Status::Ambiguous),
+            ambiguous_covered: (!ambiguous.is_empty())
+                .then(|| share(&ambiguous, |one| one.is_offered())),
             matched_precision: share(&matched, |one| one.truth == Some(one.top)),
             calibration_error: metrics::expected_calibration_error(&judged, CALIBRATION_BINS),
             oos_recall: some(called(out_of_scope, Status::OutOfScope)),
@@ -185,8 +205,11 @@ impl Report {
             less("in-scope sentences called out of scope", self.in_scope_rejected, Some(inside)),
             less("in-scope sentences called ambiguous", self.in_scope_ambiguous, Some(inside)),
             more("right among those called matched", self.matched_precision, Some(matched)),
-            less("expected calibration error", self.calibration_error, None),
         ];
+        let ambiguous = (self.in_scope_ambiguous * inside as f64).round() as usize;
+        let name = "truth offered when ambiguous";
+        all.extend(self.ambiguous_covered.map(|held| more(name, held, Some(ambiguous))));
+        all.push(less("expected calibration error", self.calibration_error, None));
         if let (Some(recall), Some(wrong)) = (self.oos_recall, self.oos_matched) {
             all.push(more("out-of-scope recall", recall, Some(outside)));
             all.push(less("out-of-scope sentences called matched", wrong, Some(outside)));
@@ -242,7 +265,10 @@ mod tests {
     use super::*;
 
     fn one(truth: Option<u32>, top: u32, in_scope: f32, status: Status) -> Judgement {
-        Judgement { text: String::new(), truth, top, confidence: in_scope, in_scope, status }
+        let candidates = if status == Status::Ambiguous { 2 } else { 0 };
+        let truth_rank = truth.map(|truth| usize::from(truth != top));
+        let (text, confidence) = (String::new(), in_scope);
+        Judgement { text, truth, top, confidence, in_scope, candidates, truth_rank, status }
     }
 
     #[test]
@@ -254,15 +280,19 @@ mod tests {
                 one(Some(0), 0, 0.9, Status::Matched),
                 one(Some(0), 1, 0.9, Status::Matched),
                 one(Some(1), 1, 0.3, Status::OutOfScope),
-                one(Some(1), 1, 0.6, Status::Ambiguous),
+                one(Some(1), 0, 0.6, Status::Ambiguous),
             ],
             &[one(None, 0, 0.1, Status::OutOfScope), one(None, 0, 0.5, Status::Matched)],
         );
-        assert_eq!((report.accuracy, report.accuracy_with_rejections), (0.75, 0.5));
+        assert_eq!((report.accuracy, report.accuracy_with_rejections), (0.5, 0.25));
+        assert_eq!(report.ambiguous_covered, Some(1.0));
         assert_eq!((report.in_scope_rejected, report.in_scope_ambiguous), (0.25, 0.25));
         assert_eq!((report.oos_recall, report.oos_matched), (Some(0.5), Some(0.5)));
         assert_eq!(report.matched_precision, 0.5);
         assert_eq!(report.oos_auroc, Some(7.0 / 8.0));
-        assert_eq!(report.most_confused, [("a".into(), "b".into(), 1)]);
+        assert_eq!(
+            report.most_confused,
+            [("a".into(), "b".into(), 1), ("b".into(), "a".into(), 1)]
+        );
     }
 }

@@ -14,7 +14,10 @@ pub(super) fn judgement(text: &str, truth: Option<u32>, top: u32, confidence: f3
     } else {
         Status::Matched
     };
-    Judgement { text: text.to_owned(), truth, top, confidence, in_scope: confidence, status }
+    let candidates = if status == Status::Ambiguous { 2 } else { 0 };
+    let truth_rank = truth.map(|truth| usize::from(truth != top));
+    let (text, in_scope) = (text.to_owned(), confidence);
+    Judgement { text, truth, top, confidence, in_scope, candidates, truth_rank, status }
 }
 
 /// Three intents, one of them with a hostile name, and out-of-scope sentences.
