@@ -3,16 +3,19 @@
 //!
 //! Called by both commands before anything is served.
 
+pub mod tuned;
+
 use std::path::{Path, PathBuf};
 
 use crate::artifact::{self, ArtifactError, Identity, Model};
 use crate::encoder::{Encoder, LoadError, SentenceEncoder};
 use crate::intent::knowledge::KnowledgeBase;
 use crate::knowledge;
-use crate::models::{self, ModelError};
+use crate::models::{self, ModelDir, ModelError};
 use crate::progress::Progress;
 use crate::training::build::{self, BuildError};
 use crate::training::dataset::{self, DatasetError};
+use crate::training::tune::TuneError;
 
 /// Where a knowledge base and its models lie.
 #[derive(Debug, Clone)]
@@ -50,6 +53,9 @@ pub enum ProvisionError {
     /// Training failed.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// Tuning the encoder failed.
+    #[error(transparent)]
+    Tune(#[from] TuneError),
     /// An artifact cannot be used.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -72,8 +78,21 @@ pub fn encoder(
     options: &models::Options,
     progress: &dyn Progress,
 ) -> Result<SentenceEncoder, ProvisionError> {
+    Ok(encoder_with_folder(name_or_dir, options, progress)?.1)
+}
+
+/// The same with its folder.
+///
+/// # Errors
+/// [`ProvisionError`].
+pub fn encoder_with_folder(
+    name_or_dir: &str,
+    options: &models::Options,
+    progress: &dyn Progress,
+) -> Result<(ModelDir, SentenceEncoder), ProvisionError> {
     let model = models::ensure(name_or_dir, options, progress)?;
-    Ok(SentenceEncoder::load(&model.spec())?)
+    let encoder = SentenceEncoder::load(&model.spec())?;
+    Ok((model, encoder))
 }
 
 /// The knowledge base with the rows of the training data, and the out-of-scope sentences.

@@ -6,7 +6,7 @@
 
 mod bert;
 mod pool;
-mod rowwise;
+pub(crate) mod rowwise;
 mod sentence;
 mod tokenizer;
 mod unigram;

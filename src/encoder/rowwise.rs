@@ -172,13 +172,16 @@ fn values<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f
     }
 }
 
+/// GELU by the error function (<https://arxiv.org/abs/1606.08415>).
+#[inline]
 fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
 /// The error function to within 4e-7: the rational approximation of Eigen and XLA,
 /// odd polynomial over even polynomial on [-4, 4], beyond which `f32` cannot tell it from ±1.
-fn erf(x: f32) -> f32 {
+#[inline]
+pub(crate) fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let y = x * x;
     let mut top = -2.726_142e-10_f32;
@@ -200,7 +203,8 @@ fn erf(x: f32) -> f32 {
 }
 
 /// `exp(x)` for `x <= 0` to a relative 3e-7 (Cephes' polynomial); exactly 0 below -87.
-fn exp_of_negative(x: f32) -> f32 {
+#[inline]
+pub(crate) fn exp_of_negative(x: f32) -> f32 {
     /// Adding and subtracting it rounds to the nearest integer without a library call.
     const ROUND: f32 = 12_582_912.0;
     let bounded = x.max(-87.0);

@@ -104,6 +104,24 @@ impl SentenceEncoder {
         self.tokenizer.encode(text).map_err(|reason| self.error(reason))
     }
 
+    /// The shape of the model.
+    pub(crate) fn config(&self) -> &BertConfig {
+        self.bert.config()
+    }
+
+    /// How token vectors become a sentence's.
+    pub(crate) fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    /// What goes into the first layer, for sequences of token ids: packed, row-major.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a sequence does not fit the model.
+    pub(crate) fn token_rows(&self, sequences: &[&[u32]]) -> Result<Vec<f32>, EncodeError> {
+        self.bert.embed(sequences).map_err(|e| self.error(one_line(&e)))
+    }
+
     fn encode_here(&self, texts: &[&str]) -> Result<Embeddings, EncodeError> {
         let sequences: Vec<Vec<u32>> =
             texts.iter().map(|text| self.token_ids(text)).collect::<Result<_, _>>()?;

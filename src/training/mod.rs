@@ -14,3 +14,4 @@ pub mod learning_curve;
 pub mod metrics;
 pub mod report;
 mod softmax;
+pub mod tune;

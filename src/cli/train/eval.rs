@@ -12,13 +12,15 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::tune::TuneArgs;
 use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, SentenceEncoder};
 use crate::intent::answer::Status;
 use crate::intent::engine::FirstTier;
 use crate::intent::normalize::normalize;
 use crate::progress::Progress;
 use crate::provision;
+use crate::provision::tuned::{self, Lesson, Rows};
 use crate::training::dataset::{self, Dataset, OUT_OF_SCOPE, Row};
 use crate::training::embed::{Known, embed};
 use crate::training::embedding_cache::EmbeddingCache;
@@ -61,6 +63,8 @@ pub struct EvalArgs {
     /// Folder that keeps embeddings for the next evaluation
     #[arg(long, value_name = "DIR", default_value = ".cache")]
     cache: PathBuf,
+    #[command(flatten)]
+    tune: TuneArgs,
     #[command(flatten)]
     knowledge: KnowledgeArgs,
     #[command(flatten)]
@@ -114,14 +118,7 @@ fn on_data_set(
     let numbers: HashMap<&str, u32> =
         labels.iter().enumerate().map(|(at, name)| (*name, at as u32)).collect();
 
-    let encoder = args.encoder.load(progress)?;
-    let begun = Instant::now();
-    let mut cache = EmbeddingCache::open(&args.cache, encoder.info());
-    let mut set = |rows: &[Row], file: &str| -> anyhow::Result<LabelledSet> {
-        let texts: Vec<String> =
-            rows.iter().map(|row| normalize(&row.text).text().to_owned()).collect();
-        let embeddings = embed(&encoder, &texts, cache.known(), progress)?;
-        cache.add(&texts, &embeddings)?;
+    let read = |rows: &[Row], file: &str| -> anyhow::Result<LabelledSet> {
         let number = |row: &Row| {
             numbers.get(row.intent.as_str()).copied().with_context(|| {
                 let name = folder.join(file);
@@ -135,13 +132,22 @@ fn on_data_set(
         };
         let scope = file != "oos.jsonl";
         let labels = rows.iter().filter(|_| scope).map(number).collect::<Result<_, _>>()?;
-        Ok(LabelledSet { texts, embeddings, labels })
+        let texts = rows.iter().map(|row| normalize(&row.text).text().to_owned()).collect();
+        Ok(LabelledSet { texts, labels, ..LabelledSet::default() })
     };
-    let train = set(&data.train, "train.jsonl")?;
-    let valid = set(&data.valid, "valid.jsonl")?;
-    let test = set(&data.test, "test.jsonl")?;
-    let oos_valid = set(&data.oos_valid, "oos.jsonl")?;
-    let oos_test = set(&data.oos_test, "oos.jsonl")?;
+    let (train, valid) = (read(&data.train, "train.jsonl")?, read(&data.valid, "valid.jsonl")?);
+    let encoder = encoder(args, &train, &valid, progress)?;
+    let begun = Instant::now();
+    let mut cache = EmbeddingCache::open(&args.cache, encoder.info());
+    let mut embedded = |set: LabelledSet| -> anyhow::Result<LabelledSet> {
+        let embeddings = embed(&encoder, &set.texts, cache.known(), progress)?;
+        cache.add(&set.texts, &embeddings)?;
+        Ok(LabelledSet { embeddings, ..set })
+    };
+    let (train, valid) = (embedded(train)?, embedded(valid)?);
+    let test = embedded(read(&data.test, "test.jsonl")?)?;
+    let oos_valid = embedded(read(&data.oos_valid, "oos.jsonl")?)?;
+    let oos_test = embedded(read(&data.oos_test, "oos.jsonl")?)?;
     let encode_s = begun.elapsed().as_secs_f64();
 
     let begun = Instant::now();
@@ -179,6 +185,28 @@ fn on_data_set(
     .into();
     (report.encode_s, report.train_s) = (encode_s, train_s);
     Ok(Evaluation::new(report, &names, &inside, &outside))
+}
+
+/// The encoder, tuned on `train` when that is asked for.
+fn encoder(
+    args: &EvalArgs,
+    train: &LabelledSet,
+    valid: &LabelledSet,
+    progress: &dyn Progress,
+) -> anyhow::Result<SentenceEncoder> {
+    let (base, encoder) = args.encoder.open(progress)?;
+    if !args.tune.tune {
+        return Ok(encoder);
+    }
+    let options = args.tune.options()?;
+    let lesson = Lesson {
+        train: Rows { texts: &train.texts, labels: &train.labels },
+        valid: Rows { texts: &valid.texts, labels: &valid.labels },
+        options: &options,
+    };
+    let tuned = tuned::tuned(&base, &encoder, lesson, args.encoder.models(), progress)?;
+    progress.note(&format!("{}: {}", tuned.path.display(), tuned.card.source));
+    Ok(SentenceEncoder::load(&tuned.spec())?)
 }
 
 fn on_knowledge_base(
