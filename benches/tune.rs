@@ -12,7 +12,7 @@ use kefu::config::{ModelSource, model_options};
 use kefu::kernels::product::{Matrix, product};
 use kefu::progress::Silent;
 use kefu::provision;
-use kefu::training::tune::{Job, TuneOptions, tune};
+use kefu::training::tune::{Job, Place, TuneOptions, tune};
 
 mod common;
 use common::{DEFAULT_ENCODER, Random, words};
@@ -53,6 +53,7 @@ fn main() {
         identity: "bench",
         checkpoint: None,
         threads,
+        place: Place::Cpu,
     };
     let tuned = tune(&job, None, &Silent).unwrap();
     let seconds = tuned.summary.seconds;

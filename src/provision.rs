@@ -13,7 +13,7 @@ use crate::intent::knowledge::KnowledgeBase;
 use crate::knowledge;
 use crate::models::{self, ModelDir, ModelError};
 use crate::progress::Progress;
-use crate::training::build::{self, BuildError};
+use crate::training::build::{self, BuildError, Given};
 use crate::training::dataset::{self, DatasetError};
 use crate::training::tune::TuneError;
 
@@ -127,7 +127,9 @@ pub fn model(
     }
     let earlier =
         newest(&folders.artifacts()).and_then(|at| artifact::load(&at, encoder.info()).ok());
-    let model = build::build(knowledge, &out_of_scope, encoder, earlier.as_ref(), progress)?;
+    let calibration = tuned::calibration(&folders.models.join(&encoder.info().name))?;
+    let given = Given { earlier: earlier.as_ref(), calibration };
+    let model = build::build(knowledge, &out_of_scope, encoder, given, progress)?;
     let path = artifact::save(&model, &folders.artifacts())?;
     Ok((model, path))
 }

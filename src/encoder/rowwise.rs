@@ -208,14 +208,16 @@ pub(crate) fn exp_of_negative(x: f32) -> f32 {
     /// Adding and subtracting it rounds to the nearest integer without a library call.
     const ROUND: f32 = 12_582_912.0;
     let bounded = x.max(-87.0);
-    let power = bounded * std::f32::consts::LOG2_E + ROUND - ROUND;
+    let shifted = bounded * std::f32::consts::LOG2_E + ROUND;
+    let power = shifted - ROUND;
     let rest = bounded - power * 0.693_359_4 + power * 2.121_944_4e-4;
     let mut sum = 1.987_569_1e-4_f32;
     for term in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
         sum = sum * rest + term;
     }
     let fraction = sum * rest * rest + rest + 1.0;
-    let scale = f32::from_bits(((power as i32 + 127) as u32) << 23);
+    // The low bits of `shifted` are the integer itself: no conversion, which costs more than all.
+    let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if x < -87.0 { 0.0 } else { fraction * scale }
 }
 

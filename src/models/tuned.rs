@@ -19,6 +19,8 @@ pub struct TunedModel<'a> {
     pub how: &'a str,
     /// Tensors by Hugging Face name, row-major; those of `base` stay where there is none.
     pub tensors: &'a BTreeMap<String, Vec<f32>>,
+    /// Further files: name and content.
+    pub extra: &'a [(&'a str, Vec<u8>)],
 }
 
 /// The name of the encoder that was tuned from `base`; `identity` is hex and says on what and how.
@@ -47,6 +49,9 @@ pub fn install_tuned(model: &TunedModel<'_>, models_dir: &Path) -> Result<ModelD
     for name in [FILES[0], FILES[1]] {
         let target = staging.path().join(name);
         std::fs::copy(base.join(name), &target).map_err(|e| ModelError::io(&target, e))?;
+    }
+    for (name, bytes) in model.extra {
+        staging.write(name, bytes)?;
     }
     write_weights(model, &staging)?;
     staging.publish(ModelCard {
@@ -105,9 +110,9 @@ mod tests {
         let base = base();
         let tensors = tensors.iter().map(|(name, values)| ((*name).to_owned(), values.clone()));
         let name = tuned_name(&base, "0123456789");
-        let model =
-            TunedModel { base: &base, name: &name, how: "on nothing", tensors: &tensors.collect() };
-        install_tuned(&model, models)
+        let (how, tensors) = ("on nothing", &tensors.collect());
+        let extra = &[("more.json", b"{}".to_vec())];
+        install_tuned(&TunedModel { base: &base, name: &name, how, tensors, extra }, models)
     }
 
     #[test]
@@ -118,6 +123,7 @@ mod tests {
         assert_eq!(installed.card.name, "tiny-bert-tuned-01234567");
         assert_eq!(installed.card.source, "tuned from tiny-bert: on nothing");
         assert_ne!(installed.card.identity(), base().card.identity());
+        assert_eq!(std::fs::read(installed.path.join("more.json")).unwrap(), b"{}");
         let of = |model: &ModelDir| {
             SentenceEncoder::load(&model.spec()).unwrap().encode(&["退款"]).unwrap()
         };

@@ -6,6 +6,7 @@ use super::embed::{Known, embed};
 use super::fit::{self, FitError, LabelledSet};
 use crate::artifact::{Identity, Model};
 use crate::encoder::{Embeddings, EncodeError, Encoder};
+use crate::intent::classifier::Calibration;
 use crate::intent::engine::{Engine, EngineError};
 use crate::intent::keyword::{KeywordOutcome, KeywordTier};
 use crate::intent::knowledge::{Example, KnowledgeBase};
@@ -26,8 +27,17 @@ pub enum BuildError {
     Engine(#[from] EngineError),
 }
 
-/// Builds a model. `out_of_scope` are sentences that no intent means, as written; `earlier` is a
-/// model of the same encoder and normaliser, whose embeddings are taken where texts are equal.
+/// What is known before a build.
+#[derive(Default)]
+pub struct Given<'a> {
+    /// A model of the same encoder and normaliser, whose embeddings are taken where texts are equal.
+    pub earlier: Option<&'a Model>,
+    /// The calibration of a tuned encoder: cross-validation over sentences that it was tuned on
+    /// would promise too much.
+    pub calibration: Option<Calibration>,
+}
+
+/// Builds a model. `out_of_scope` are sentences that no intent means, as written.
 ///
 /// # Errors
 /// [`BuildError`].
@@ -35,11 +45,11 @@ pub fn build(
     knowledge: KnowledgeBase,
     out_of_scope: &[String],
     encoder: &dyn Encoder,
-    earlier: Option<&Model>,
+    given: Given<'_>,
     progress: &dyn Progress,
 ) -> Result<Model, BuildError> {
     let identity = Identity::new(encoder.info(), &knowledge, out_of_scope);
-    let known = earlier.map(known_embeddings).unwrap_or_default();
+    let known = given.earlier.map(known_embeddings).unwrap_or_default();
     // One call for all, so that one bar counts them all; then apart again.
     let examples = texts_of(knowledge.examples().map(|(_, example)| example));
     let negatives = texts_of(negatives_of(&knowledge).map(|(_, example)| example));
@@ -57,7 +67,10 @@ pub fn build(
 
     let intents = knowledge.intents.len();
     let none = LabelledSet::default();
-    let mut fitted = fit::fit(&examples, intents, &none, &out_of_scope, progress)?;
+    let mut fitted = match given.calibration {
+        Some(calibration) => fit::fit_calibrated(&examples, intents, calibration, progress)?,
+        None => fit::fit(&examples, intents, &none, &out_of_scope, progress)?,
+    };
     fitted.classifier.set_negatives(&negatives.labels, negatives.embeddings.rows());
     fitted.classifier.set_keyword_precision(keyword_precision(&knowledge)?);
     let engine =

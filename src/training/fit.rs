@@ -22,7 +22,7 @@ const FOLDS: usize = 5;
 /// With more examples than this, two of the parts tell enough.
 const MANY_EXAMPLES: usize = 5_000;
 /// With so many real out-of-scope sentences, no intents need be left out.
-const ENOUGH_OUT_OF_SCOPE: usize = 100;
+pub(super) const ENOUGH_OUT_OF_SCOPE: usize = 100;
 
 /// Sentences with labels, normalised and embedded.
 #[derive(Debug, Clone, Default)]
@@ -132,6 +132,25 @@ pub fn fit(
     Ok(model.finish(calibration))
 }
 
+/// Fits on `examples` with a calibration that is known.
+///
+/// # Errors
+/// [`FitError`].
+pub fn fit_calibrated(
+    examples: &LabelledSet,
+    intents: usize,
+    calibration: Calibration,
+    progress: &dyn Progress,
+) -> Result<Fitted, FitError> {
+    if examples.texts.is_empty() {
+        return Err(FitError::NoExamples);
+    }
+    progress.start_items("training", 1);
+    let model = Model::fit(examples, intents)?;
+    progress.finish();
+    Ok(model.finish(calibration))
+}
+
 /// The whitened rows of `examples` over `intents` intents, as [`fit`] makes them.
 ///
 /// # Errors
@@ -151,7 +170,7 @@ pub fn whiten(examples: &LabelledSet, intents: usize) -> Result<Embeddings, FitE
 }
 
 /// Heads and index, before calibration.
-struct Model {
+pub(super) struct Model {
     heads: Heads,
     vectors: Arc<Embeddings>,
     index: Arc<Index>,
@@ -159,7 +178,7 @@ struct Model {
 }
 
 impl Model {
-    fn fit(examples: &LabelledSet, intents: usize) -> Result<Self, FitError> {
+    pub(super) fn fit(examples: &LabelledSet, intents: usize) -> Result<Self, FitError> {
         let texts: Vec<&str> = examples.texts.iter().map(String::as_str).collect();
         let data = Labelled {
             texts: &texts,
@@ -173,7 +192,7 @@ impl Model {
         Ok(Self { heads, vectors, index, labels: examples.labels.clone() })
     }
 
-    fn evidence(&self, rows: &LabelledSet) -> Vec<Evidence> {
+    pub(super) fn evidence(&self, rows: &LabelledSet) -> Vec<Evidence> {
         evidence(&self.heads, &self.index, &self.labels, rows)
     }
 
@@ -205,7 +224,7 @@ impl LabelledSet {
     }
 
     /// At most `count` rows, evenly spread.
-    fn first(&self, count: usize) -> Self {
+    pub(super) fn first(&self, count: usize) -> Self {
         let every = self.texts.len().div_ceil(count.max(1)).max(1);
         self.only(|at| at % every == 0)
     }
@@ -223,7 +242,7 @@ impl LabelledSet {
 
 /// The fold of each example: stratified by intent, scattered by the text's hash, so that what one
 /// person wrote in a row does not stay together, and the same on every machine.
-fn folds(examples: &LabelledSet, intents: usize) -> Vec<usize> {
+pub(super) fn folds(examples: &LabelledSet, intents: usize) -> Vec<usize> {
     let mut by_intent: Vec<Vec<(u64, usize)>> = vec![Vec::new(); intents];
     for (at, (text, &label)) in examples.texts.iter().zip(&examples.labels).enumerate() {
         by_intent[label as usize].push((fnv1a(text), at));
@@ -239,7 +258,7 @@ fn folds(examples: &LabelledSet, intents: usize) -> Vec<usize> {
 }
 
 /// The round in which each intent is left out.
-fn intent_groups(intents: usize) -> Vec<usize> {
+pub(super) fn intent_groups(intents: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..intents).collect();
     order.sort_by_key(|intent| fnv1a(&intent.to_string()));
     let mut groups = vec![0; intents];

@@ -9,6 +9,7 @@ pub mod embed;
 pub mod embedding_cache;
 pub mod fit;
 mod heads;
+pub mod held_out;
 mod lbfgs;
 pub mod learning_curve;
 pub mod metrics;

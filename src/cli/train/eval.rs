@@ -16,6 +16,7 @@ use super::tune::TuneArgs;
 use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
 use crate::encoder::{Encoder, SentenceEncoder};
 use crate::intent::answer::Status;
+use crate::intent::classifier::Calibration;
 use crate::intent::engine::FirstTier;
 use crate::intent::normalize::normalize;
 use crate::progress::Progress;
@@ -55,7 +56,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Also train on 10, 25, 50 and 75 % of the training rows; takes four more trainings
-    #[arg(long, requires = "data")]
+    #[arg(long, requires = "data", conflicts_with = "tune")]
     learning_curve: bool,
     /// Fail with exit code 1 below this accuracy (top intent, before rejection), 0 to 1
     #[arg(long, value_name = "SHARE", conflicts_with = "compare")]
@@ -136,7 +137,8 @@ fn on_data_set(
         Ok(LabelledSet { texts, labels, ..LabelledSet::default() })
     };
     let (train, valid) = (read(&data.train, "train.jsonl")?, read(&data.valid, "valid.jsonl")?);
-    let encoder = encoder(args, &train, &valid, progress)?;
+    let unmeant = read(&data.oos_valid, "oos.jsonl")?;
+    let (encoder, calibration) = encoder(args, (&train, &valid, &unmeant), progress)?;
     let begun = Instant::now();
     let mut cache = EmbeddingCache::open(&args.cache, encoder.info());
     let mut embedded = |set: LabelledSet| -> anyhow::Result<LabelledSet> {
@@ -146,12 +148,16 @@ fn on_data_set(
     };
     let (train, valid) = (embedded(train)?, embedded(valid)?);
     let test = embedded(read(&data.test, "test.jsonl")?)?;
-    let oos_valid = embedded(read(&data.oos_valid, "oos.jsonl")?)?;
+    let oos_valid = embedded(unmeant)?;
     let oos_test = embedded(read(&data.oos_test, "oos.jsonl")?)?;
     let encode_s = begun.elapsed().as_secs_f64();
 
     let begun = Instant::now();
-    let fitted = fit::fit(&train, labels.len(), &valid, &oos_valid, progress)?;
+    let calibrated_before = calibration.is_some();
+    let fitted = match calibration {
+        Some(calibration) => fit::fit_calibrated(&train, labels.len(), calibration, progress)?,
+        None => fit::fit(&train, labels.len(), &valid, &oos_valid, progress)?,
+    };
     let train_s = begun.elapsed().as_secs_f64();
     let judge = |rows: &[Row], set: &LabelledSet| -> Vec<Judgement> {
         let truths = set.labels.iter().copied().map(Some).chain(std::iter::repeat(None));
@@ -169,7 +175,9 @@ fn on_data_set(
     }
     report.thresholds = Some(fitted.classifier.calibration().thresholds);
     report.encoder.clone_from(&encoder.info().name);
-    report.thresholds_from = if data.valid.is_empty() {
+    report.thresholds_from = if calibrated_before {
+        "a fifth of the training rows, by an encoder that was not tuned on them".to_owned()
+    } else if data.valid.is_empty() {
         "cross-validation on the training rows".to_owned()
     } else {
         "valid.jsonl".to_owned()
@@ -187,26 +195,29 @@ fn on_data_set(
     Ok(Evaluation::new(report, &names, &inside, &outside))
 }
 
-/// The encoder, tuned on `train` when that is asked for.
+/// The encoder, tuned on the training rows when that is asked for, and its calibration if it has
+/// one. `sets` are the rows to train on, to validate on and out of scope.
 fn encoder(
     args: &EvalArgs,
-    train: &LabelledSet,
-    valid: &LabelledSet,
+    sets: (&LabelledSet, &LabelledSet, &LabelledSet),
     progress: &dyn Progress,
-) -> anyhow::Result<SentenceEncoder> {
+) -> anyhow::Result<(SentenceEncoder, Option<Calibration>)> {
     let (base, encoder) = args.encoder.open(progress)?;
     if !args.tune.tune {
-        return Ok(encoder);
+        return Ok((encoder, None));
     }
     let options = args.tune.options()?;
+    let (train, valid, out_of_scope) = sets;
     let lesson = Lesson {
         train: Rows { texts: &train.texts, labels: &train.labels },
         valid: Rows { texts: &valid.texts, labels: &valid.labels },
+        out_of_scope: &out_of_scope.texts,
         options: &options,
+        place: args.tune.place(),
     };
-    let tuned = tuned::tuned(&base, &encoder, lesson, args.encoder.models(), progress)?;
-    progress.note(&format!("{}: {}", tuned.path.display(), tuned.card.source));
-    Ok(SentenceEncoder::load(&tuned.spec())?)
+    let made = tuned::tuned(&base, &encoder, lesson, args.encoder.models(), progress)?;
+    progress.note(&format!("{}: {}", made.folder.path.display(), made.folder.card.source));
+    Ok((made.encoder, made.calibration))
 }
 
 fn on_knowledge_base(

@@ -1,12 +1,12 @@
 //! The options of tuning, shared by `build` and `eval`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use crate::training::tune::TuneOptions;
+use crate::training::tune::{Place, TuneOptions};
 
 /// Whether and how to tune the encoder.
 #[derive(Debug, Clone, Args)]
-pub struct TuneArgs {
+pub(super) struct TuneArgs {
     /// Tune the encoder on the training rows first; takes minutes, see docs/tuning.md
     #[arg(long)]
     pub(super) tune: bool,
@@ -22,12 +22,32 @@ pub struct TuneArgs {
     /// Train only so many layers, from the top; faster and weaker [default: all]
     #[arg(long, value_name = "N", requires = "tune")]
     tune_layers: Option<usize>,
+    /// Where to train
+    #[arg(long, value_name = "cpu|cuda", requires = "tune", default_value = "cpu")]
+    tune_device: Device,
     /// Any other number of docs/tuning.md, such as learning_rate=3e-5; may be repeated
     #[arg(long = "tune-set", value_name = "NAME=VALUE", requires = "tune", value_parser = setting)]
     tune_set: Vec<(String, serde_json::Value)>,
 }
 
+/// Where layers are trained.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Device {
+    /// All cores
+    Cpu,
+    /// The first NVIDIA card; needs a build with --features cuda
+    Cuda,
+}
+
 impl TuneArgs {
+    /// Where to train.
+    pub(super) fn place(&self) -> Place {
+        match self.tune_device {
+            Device::Cpu => Place::Cpu,
+            Device::Cuda => Place::Cuda,
+        }
+    }
+
     /// The options, or why they are none.
     pub(super) fn options(&self) -> anyhow::Result<TuneOptions> {
         let mut value = serde_json::to_value(TuneOptions::default())?;

@@ -57,7 +57,7 @@ impl Pass<'_> {
         self.tokens.len()
     }
 
-    fn attention(&self, layer: usize) -> Attention<'_> {
+    pub(super) fn attention(&self, layer: usize) -> Attention<'_> {
         let masks = self.masks(self.attention_dropout, layer, 0);
         Attention {
             heads: self.shape.heads,

@@ -15,6 +15,7 @@ mod loss;
 mod network;
 mod optimizer;
 mod options;
+mod place;
 mod pool;
 mod random;
 mod rows;
@@ -22,6 +23,8 @@ mod run;
 mod sampler;
 mod snapshot;
 mod team;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -36,10 +39,9 @@ use run::Run;
 use team::{Team, Texts};
 
 pub use options::{Decay, TuneOptions, identity};
+pub use place::Place;
 pub use validate::Validation;
 
-/// Seconds between checkpoints.
-const CHECKPOINT_S: f64 = 60.0;
 /// Bytes that the values of the frozen layers may take between epochs; with more they are computed
 /// again.
 const MAX_KEPT_BYTES: usize = 1 << 30;
@@ -65,6 +67,8 @@ pub struct Job<'a> {
     pub checkpoint: Option<&'a Path>,
     /// Threads; results are the same for the same number.
     pub threads: usize,
+    /// Where the layers are trained.
+    pub place: Place,
 }
 
 /// A tuned encoder's weights.
@@ -117,6 +121,14 @@ pub enum TuneError {
     /// The encoder's weights cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// There is no such device.
+    #[error(
+        "cannot tune on the graphics card: {reason}; take --tune-device cpu, or a build with --features cuda on a machine with one"
+    )]
+    Device {
+        /// Why.
+        reason: String,
+    },
     /// The loss is not a number.
     #[error("tuning diverged at step {step}; lower the learning rate")]
     Diverged {
@@ -157,15 +169,16 @@ fn tune_some(
     if let Some(reason) = options.refused() {
         return Err(TuneError::Options(reason));
     }
-    let intents = job.labels.iter().max().map_or(0, |most| *most as usize + 1);
-    if job.labels.iter().all(|label| *label == job.labels[0]) {
+    let labels = numbered(job.labels);
+    let intents = labels.iter().max().map_or(0, |most| *most as usize + 1);
+    if intents < 2 {
         return Err(TuneError::TooFewIntents);
     }
     let layers = job.encoder.config().num_hidden_layers;
     let first = layers.saturating_sub(options.trainable_layers.unwrap_or(layers));
     let rates = Rates { hidden: options.dropout, attention: options.attention_dropout };
     let (network, initial) = Network::load(job.encoder, job.spec, first, rates)?;
-    let mut team = Team::new(job.threads);
+    let mut team = Team::new(job.threads, &job.place.device()?);
     let ids = job.texts.iter().map(|text| job.encoder.token_ids(text));
     let mut texts = Texts { ids: ids.collect::<Result<_, _>>()?, kept: None };
     let tokens: usize = texts.ids.iter().map(Vec::len).sum();
@@ -175,17 +188,16 @@ fn tune_some(
     let run = Run {
         network: &network,
         texts: &texts,
-        labels: job.labels,
+        labels: &labels,
         options,
         initial: &initial,
         identity: job.identity,
         checkpoint: job.checkpoint,
-        every_s: CHECKPOINT_S,
         stop_after,
     };
     let classes = |team: &mut Team| {
         let embeddings = team.embeddings(&network, &initial, &texts, progress)?;
-        Ok(class_means(&embeddings, job.labels, intents, network.shape.hidden))
+        Ok(class_means(&embeddings, &labels, intents, network.shape.hidden))
     };
     let validate = validate.filter(|_| options.choose_epoch);
     let Some(outcome) = run.go(classes, &mut team, validate, progress)? else {
@@ -204,6 +216,14 @@ fn tune_some(
         seconds: position.seconds,
     };
     Ok(Some(Tuned { tensors: network.tensors(&outcome.trained), summary }))
+}
+
+/// The labels numbered without gaps, in order.
+fn numbered(labels: &[u32]) -> Vec<u32> {
+    let mut known = labels.to_vec();
+    known.sort_unstable();
+    known.dedup();
+    labels.iter().map(|label| known.partition_point(|one| one < label) as u32).collect()
 }
 
 /// The mean embedding of each intent, `(intents, width)`; that of an intent without rows is the

@@ -92,11 +92,6 @@ impl<'a> Network<'a> {
         Ok((Self { encoder, shape, pool, first, frozen, dropout, attention_dropout }, trained))
     }
 
-    /// The encoder that is tuned, as it was.
-    pub(super) fn encoder(&self) -> &'a SentenceEncoder {
-        self.encoder
-    }
-
     /// All layers as tensors by name; `trained` are the parameters of those from `first` on.
     pub(super) fn tensors(&self, trained: &[f32]) -> std::collections::BTreeMap<String, Vec<f32>> {
         let mut all = self.frozen.clone();

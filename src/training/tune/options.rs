@@ -29,6 +29,8 @@ pub struct TuneOptions {
     pub epochs: Option<usize>,
     /// Stops after so many minutes with the best weights so far.
     pub minutes: f64,
+    /// Seconds between checkpoints; changes nothing in the result.
+    pub checkpoint_s: f64,
     /// Everything random follows from it.
     pub seed: u64,
     /// Layers that are trained, from the top; `None`: all. Below, nothing changes and each text is
@@ -81,6 +83,7 @@ impl Default for TuneOptions {
         Self {
             epochs: None,
             minutes: 45.0,
+            checkpoint_s: 60.0,
             seed: 1,
             trainable_layers: None,
             batch_rows: 64,
@@ -159,7 +162,9 @@ pub fn identity<'a>(
     options: &TuneOptions,
 ) -> String {
     let mut hash = Sha256::new();
-    let options = serde_json::to_string(options).expect("plain data is JSON");
+    let checkpoint_s = TuneOptions::default().checkpoint_s;
+    let options = TuneOptions { checkpoint_s, ..options.clone() };
+    let options = serde_json::to_string(&options).expect("plain data is JSON");
     hash.update(format!("{TUNER_VERSION}\n{encoder}\n{options}\n"));
     for (text, label) in rows {
         hash.update(format!("{label} {text}\n"));

@@ -25,8 +25,6 @@ pub(super) struct Run<'a> {
     pub(super) initial: &'a [f32],
     pub(super) identity: &'a str,
     pub(super) checkpoint: Option<&'a Path>,
-    /// Seconds between checkpoints.
-    pub(super) every_s: f64,
     /// Ends after so many steps of this process, for tests.
     pub(super) stop_after: Option<u64>,
 }
@@ -94,7 +92,7 @@ impl Run<'_> {
                 if over {
                     self.end_epoch(&mut state, a_epoch, epochs, &mut validate, progress)?;
                 }
-                if saved.elapsed().as_secs_f64() >= self.every_s {
+                if saved.elapsed().as_secs_f64() >= options.checkpoint_s {
                     self.save(&state)?;
                     saved = Instant::now();
                 }

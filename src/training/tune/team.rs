@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use candle_core::Device;
+
 use super::network::{Chunk, Network, Worker, chunks};
 use super::rows::dot;
 use crate::encoder::EncodeError;
@@ -27,6 +29,8 @@ pub(super) struct Texts {
 /// The threads and what they hold between steps.
 pub(super) struct Team {
     members: Vec<Member>,
+    /// Where layers run, when that is not the CPU.
+    device: Option<Device>,
 }
 
 #[derive(Default)]
@@ -70,9 +74,10 @@ impl Batch<'_> {
 }
 
 impl Team {
-    /// So many threads, one at least.
-    pub(super) fn new(threads: usize) -> Self {
-        Self { members: (0..threads.max(1)).map(|_| Member::default()).collect() }
+    /// So many threads, one at least; steps run on `device` when it is not the CPU.
+    pub(super) fn new(threads: usize, device: &Device) -> Self {
+        let device = (!device.is_cpu()).then(|| device.clone());
+        Self { members: (0..threads.max(1)).map(|_| Member::default()).collect(), device }
     }
 
     /// Number of threads.
@@ -91,6 +96,9 @@ impl Team {
         batch: Batch<'_>,
         loss: impl FnOnce(&[f32]) -> Judged,
     ) -> Result<f64, EncodeError> {
+        if let Some(device) = self.device.clone() {
+            return self.step_on(&device, network, trained, batch, loss);
+        }
         self.deal(batch);
         let width = network.shape.hidden;
         run(&mut self.members, |member| member.forward(network, trained, batch))?;
@@ -104,6 +112,31 @@ impl Team {
         let d = &judged.d_embeddings;
         run(&mut self.members, |member| member.backward(network, trained, batch, d))?;
         Ok(judged.value)
+    }
+
+    /// [`Self::step`] by candle's own operations on a device, without splitting.
+    fn step_on(
+        &mut self,
+        device: &Device,
+        network: &Network<'_>,
+        trained: &[f32],
+        batch: Batch<'_>,
+        loss: impl FnOnce(&[f32]) -> Judged,
+    ) -> Result<f64, EncodeError> {
+        self.members.iter_mut().for_each(|member| member.part.clear());
+        let only = &mut self.members[0];
+        only.part = (0..batch.rows.len()).collect();
+        only.gradients.clear();
+        only.gradients.resize(trained.len(), 0.0);
+        let mut value = 0.0;
+        let loss = |embeddings: &[f32]| {
+            let judged = loss(embeddings);
+            value = judged.value;
+            judged.d_embeddings
+        };
+        let chunk = batch.chunk(&only.part);
+        network.composed(trained, &chunk, &mut only.worker, device, loss, &mut only.gradients)?;
+        Ok(value)
     }
 
     /// The values of each text at the upper edge of the frozen part.
