@@ -129,7 +129,7 @@ pub fn model(
         newest(&folders.artifacts()).and_then(|at| artifact::load(&at, encoder.info()).ok());
     let calibration = tuned::calibration(&folders.models.join(&encoder.info().name))?;
     let given = Given { earlier: earlier.as_ref(), calibration };
-    let model = build::build(knowledge, &out_of_scope, encoder, given, progress)?;
+    let model = build::build_with(knowledge, &out_of_scope, encoder, given, progress)?;
     let path = artifact::save(&model, &folders.artifacts())?;
     Ok((model, path))
 }

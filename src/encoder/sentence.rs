@@ -42,6 +42,8 @@ pub struct ModelSpec {
     pub query_prefix: String,
     /// Tokens beyond this many (special tokens included) are cut off.
     pub max_tokens: usize,
+    /// True when its layers were tuned on labelled sentences.
+    pub tuned: bool,
 }
 
 /// A model folder could not be loaded.
@@ -91,6 +93,7 @@ impl SentenceEncoder {
             sha256: spec.sha256.clone(),
             dimension: bert.config().hidden_size,
             max_tokens,
+            tuned: spec.tuned,
         };
         let threads = SingleThreads::default();
         Ok(Self { info, tokenizer, bert, pooling: spec.pooling, threads })
@@ -250,6 +253,7 @@ mod tests {
             pooling: Pooling::Mean,
             query_prefix: String::new(),
             max_tokens: 32,
+            tuned: false,
         }
     }
 

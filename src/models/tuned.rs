@@ -56,6 +56,7 @@ pub fn install_tuned(model: &TunedModel<'_>, models_dir: &Path) -> Result<ModelD
     write_weights(model, &staging)?;
     staging.publish(ModelCard {
         name: model.name.to_owned(),
+        tuned: true,
         source: format!("tuned from {}: {}", model.base.card.name, model.how),
         ..model.base.card.clone()
     })
@@ -121,6 +122,7 @@ mod tests {
         let name = "encoder.layer.1.output.dense.bias";
         let installed = install(&[(name, vec![0.5; 16])], models.path()).unwrap();
         assert_eq!(installed.card.name, "tiny-bert-tuned-01234567");
+        assert!(installed.card.tuned && installed.spec().tuned && !base().spec().tuned);
         assert_eq!(installed.card.source, "tuned from tiny-bert: on nothing");
         assert_ne!(installed.card.identity(), base().card.identity());
         assert_eq!(std::fs::read(installed.path.join("more.json")).unwrap(), b"{}");

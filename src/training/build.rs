@@ -37,11 +37,26 @@ pub struct Given<'a> {
     pub calibration: Option<Calibration>,
 }
 
-/// Builds a model. `out_of_scope` are sentences that no intent means, as written.
+/// Builds a model. `out_of_scope` are sentences that no intent means, as written; `earlier` is a
+/// model of the same encoder and normaliser, whose embeddings are taken where texts are equal.
 ///
 /// # Errors
 /// [`BuildError`].
 pub fn build(
+    knowledge: KnowledgeBase,
+    out_of_scope: &[String],
+    encoder: &dyn Encoder,
+    earlier: Option<&Model>,
+    progress: &dyn Progress,
+) -> Result<Model, BuildError> {
+    build_with(knowledge, out_of_scope, encoder, Given { earlier, calibration: None }, progress)
+}
+
+/// [`build`] with all that may be known.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn build_with(
     knowledge: KnowledgeBase,
     out_of_scope: &[String],
     encoder: &dyn Encoder,

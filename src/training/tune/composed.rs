@@ -227,6 +227,7 @@ mod tests {
             pooling,
             query_prefix: String::new(),
             max_tokens: 32,
+            tuned: false,
         };
         let encoder = SentenceEncoder::load(&spec).unwrap();
         (spec, encoder)

@@ -33,15 +33,30 @@ pub(super) struct Value {
 }
 
 impl Loss {
-    /// The loss of `embeddings` `(labels.len(), width)`; `classes` are the intents' vectors,
-    /// `(intents, width)`, of any length.
+    /// The loss of `embeddings` `(labels.len(), width)` after `centre` was taken from each and its
+    /// length made 1; an empty `centre` leaves them. `classes` are the intents' vectors, `(intents,
+    /// width)`, of any length.
     pub(super) fn of(
         &self,
         embeddings: &[f32],
         labels: &[u32],
-        classes: &[f32],
+        (classes, centre): (&[f32], &[f32]),
         width: usize,
     ) -> Value {
+        if centre.is_empty() {
+            return self.of_units(embeddings, labels, classes, width);
+        }
+        let (units, lengths) = centred(embeddings, centre);
+        let mut value = self.of_units(&units, labels, classes, width);
+        let rows = value.d_embeddings.chunks_exact_mut(width).zip(units.chunks_exact(width));
+        for ((d, unit), length) in rows.zip(lengths) {
+            let along = dot(d, unit);
+            d.iter_mut().zip(unit).for_each(|(d, unit)| *d = (*d - unit * along) / length);
+        }
+        value
+    }
+
+    fn of_units(&self, embeddings: &[f32], labels: &[u32], classes: &[f32], width: usize) -> Value {
         let mut sum = Value {
             value: 0.0,
             d_embeddings: vec![0.0; embeddings.len()],
@@ -129,6 +144,15 @@ impl Loss {
     }
 }
 
+/// Rows less `centre`, of length 1, and how long they were before that.
+pub(super) fn centred(rows: &[f32], centre: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let mut moved = rows.to_vec();
+    for row in moved.chunks_exact_mut(centre.len()) {
+        row.iter_mut().zip(centre).for_each(|(value, mean)| *value -= mean);
+    }
+    unit_rows(&moved, centre.len())
+}
+
 /// Rows of length 1, and how long they were.
 pub(super) fn unit_rows(rows: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
     let mut units = rows.to_vec();
@@ -174,14 +198,16 @@ mod tests {
             ("cross-entropy", Loss { cross_entropy: 0.7, ..base }),
             ("contrastive", Loss { contrastive: 0.6, ..base }),
             ("both", Loss { cross_entropy: 1.0, contrastive: 0.5, ..base }),
+            ("centred", Loss { cross_entropy: 1.0, contrastive: 0.5, ..base }),
         ] {
-            let found = loss.of(&embeddings, &LABELS, &classes, WIDTH);
+            let centre = vec![0.1; if name == "centred" { WIDTH } else { 0 }];
+            let found = loss.of(&embeddings, &LABELS, (&classes, &centre), WIDTH);
             let slope = |place: usize, in_classes: bool| {
                 let value = |by: f32| {
                     let (mut embeddings, mut classes) = (embeddings.clone(), classes.clone());
                     let moved = if in_classes { &mut classes } else { &mut embeddings };
                     moved[place] += by;
-                    loss.of(&embeddings, &LABELS, &classes, WIDTH).value
+                    loss.of(&embeddings, &LABELS, (&classes, &centre), WIDTH).value
                 };
                 (value(1e-2) - value(-1e-2)) / 2e-2
             };
@@ -213,7 +239,7 @@ mod tests {
                 classes.chunks_exact(WIDTH).map(|c| (4.0 * cosine(row, c)).exp()).collect();
             expected -= (parts[label as usize] / parts.iter().sum::<f32>()).ln() / 5.0;
         }
-        let found = loss.of(&embeddings, &LABELS, &classes, WIDTH).value;
+        let found = loss.of(&embeddings, &LABELS, (&classes, &[]), WIDTH).value;
         assert!((found - f64::from(expected)).abs() < 1e-5, "{found} {expected}");
 
         // Rows 0, 2 and 4 are friends; rows 1 and 3 have none and do not count.
@@ -227,7 +253,7 @@ mod tests {
                 expected -= (near(friend) / all).ln() / 2.0 / 3.0;
             }
         }
-        let found = loss.of(&embeddings, &LABELS, &classes, WIDTH).value;
+        let found = loss.of(&embeddings, &LABELS, (&classes, &[]), WIDTH).value;
         assert!((found - f64::from(expected)).abs() < 1e-5, "{found} {expected}");
     }
 
@@ -241,7 +267,7 @@ mod tests {
             contrastive: 1.0,
             temperature: 0.1,
         };
-        let found = loss.of(&embeddings, &[0, 1, 2, 3, 4], &classes, WIDTH);
+        let found = loss.of(&embeddings, &[0, 1, 2, 3, 4], (&classes, &[]), WIDTH);
         assert_eq!(found.value, 0.0);
         assert!(found.d_embeddings.iter().all(|d| *d == 0.0));
     }

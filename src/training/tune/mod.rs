@@ -195,12 +195,20 @@ fn tune_some(
         checkpoint: job.checkpoint,
         stop_after,
     };
-    let classes = |team: &mut Team| {
-        let embeddings = team.embeddings(&network, &initial, &texts, progress)?;
-        Ok(class_means(&embeddings, &labels, intents, network.shape.hidden))
+    let first = |team: &mut Team| {
+        let width = network.shape.hidden;
+        let mut embeddings = team.embeddings(&network, &initial, &texts, progress)?;
+        let mut centre = Vec::new();
+        if options.centre {
+            centre = vec![0.0; width];
+            rows::add_rows(&embeddings, &mut centre);
+            centre.iter_mut().for_each(|value| *value /= labels.len() as f32);
+            embeddings = loss::centred(&embeddings, &centre).0;
+        }
+        Ok((class_means(&embeddings, &labels, intents, width), centre))
     };
     let validate = validate.filter(|_| options.choose_epoch);
-    let Some(outcome) = run.go(classes, &mut team, validate, progress)? else {
+    let Some(outcome) = run.go(first, &mut team, validate, progress)? else {
         return Ok(None);
     };
     if let Some(path) = job.checkpoint {

@@ -125,6 +125,8 @@ pub(super) struct Schedule {
     /// Share of the steps in which the rate rises.
     pub(super) warm_up: f32,
     pub(super) decay: Decay,
+    /// The share of the largest rate that it falls to.
+    pub(super) last: f32,
 }
 
 impl Schedule {
@@ -137,10 +139,11 @@ impl Schedule {
         }
         // The last step still moves: it is one before the end.
         let gone = (step - warm_up) / (self.steps as f32 - warm_up + 1.0);
-        match self.decay {
+        let left = match self.decay {
             Decay::Linear => (1.0 - gone).max(0.0),
             Decay::Cosine => 0.5 * (1.0 + (std::f32::consts::PI * gone.min(1.0)).cos()),
-        }
+        };
+        self.last + (1.0 - self.last) * left
     }
 }
 
@@ -189,13 +192,15 @@ mod tests {
     #[test]
     fn the_rate_rises_and_falls() {
         for decay in [Decay::Linear, Decay::Cosine] {
-            let schedule = Schedule { steps: 100, warm_up: 0.1, decay };
+            let schedule = Schedule { steps: 100, warm_up: 0.1, decay, last: 0.0 };
             assert!((schedule.at(5) - 0.5).abs() < 1e-6);
             assert!((schedule.at(10) - 1.0).abs() < 1e-6);
             let course: Vec<f32> = (10..=100).map(|step| schedule.at(step)).collect();
             assert!(course.is_sorted_by(|a, b| a > b));
             assert!(schedule.at(100) > 0.0 && schedule.at(101) < 1e-6);
         }
-        assert_eq!(Schedule { steps: 4, warm_up: 0.0, decay: Decay::Linear }.at(1), 0.8);
+        let schedule = Schedule { steps: 4, warm_up: 0.0, decay: Decay::Linear, last: 0.0 };
+        assert_eq!(schedule.at(1), 0.8);
+        assert_eq!(Schedule { last: 0.5, ..schedule }.at(5), 0.5);
     }
 }

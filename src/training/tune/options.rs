@@ -8,16 +8,16 @@ const TUNER_VERSION: u32 = 1;
 
 /// With at most so many rows, tuning is few-shot and takes more epochs.
 const FEW_ROWS: usize = 2_000;
-const FEW_ROWS_EPOCHS: usize = 15;
-const MANY_ROWS_EPOCHS: usize = 6;
+const FEW_ROWS_EPOCHS: usize = 10;
+const MANY_ROWS_EPOCHS: usize = 5;
 
 /// How the learning rate falls after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// In a straight line to 0.
+    /// In a straight line.
     Linear,
-    /// Along half a cosine to 0 (Loshchilov and Hutter 2017).
+    /// Along half a cosine (Loshchilov and Hutter 2017).
     Cosine,
 }
 
@@ -25,7 +25,7 @@ pub enum Decay {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TuneOptions {
-    /// Times each row is seen; `None`: 15 up to 2,000 rows, 6 above.
+    /// Times each row is seen; `None`: 10 up to 2,000 rows, 5 above.
     pub epochs: Option<usize>,
     /// Stops after so many minutes with the best weights so far.
     pub minutes: f64,
@@ -39,7 +39,7 @@ pub struct TuneOptions {
     /// Rows a step.
     pub batch_rows: usize,
     /// Rows of an intent that are put into a batch together, so that the contrastive loss finds
-    /// pairs.
+    /// pairs; 1 mixes all rows alike.
     pub rows_an_intent: usize,
     /// Puts intents whose vectors are near into the same batches.
     pub hard_batches: bool,
@@ -55,12 +55,17 @@ pub struct TuneOptions {
     pub warm_up: f32,
     /// How it falls afterwards.
     pub decay: Decay,
+    /// The share of the largest rate that it falls to.
+    pub last_rate: f32,
     /// Largest Euclidean norm of a gradient; longer ones are shortened to it.
     pub max_gradient: f32,
     /// Dropout of what linear layers put out; 0 to below 1.
     pub dropout: f32,
     /// Dropout of attention probabilities; 0 to below 1.
     pub attention_dropout: f32,
+    /// Takes the mean of the embeddings as they were from each before both losses: sentence encoders
+    /// put all sentences into a narrow cone, where cosines say little.
+    pub centre: bool,
     /// Weight of the cross-entropy over the intents' vectors.
     pub cross_entropy: f32,
     /// Factor in front of its cosines.
@@ -87,7 +92,7 @@ impl Default for TuneOptions {
             seed: 1,
             trainable_layers: None,
             batch_rows: 64,
-            rows_an_intent: 2,
+            rows_an_intent: 1,
             hard_batches: false,
             learning_rate: 5e-5,
             class_learning_rate: 1e-3,
@@ -95,11 +100,13 @@ impl Default for TuneOptions {
             weight_decay: 0.01,
             warm_up: 0.1,
             decay: Decay::Linear,
+            last_rate: 0.02,
             max_gradient: 1.0,
             dropout: 0.1,
             attention_dropout: 0.1,
+            centre: true,
             cross_entropy: 1.0,
-            scale: 20.0,
+            scale: 10.0,
             label_smoothing: 0.0,
             contrastive: 0.5,
             temperature: 0.1,
@@ -133,6 +140,7 @@ impl TuneOptions {
             .or_else(|| share("attention_dropout", self.attention_dropout))
             .or_else(|| share("label_smoothing", self.label_smoothing))
             .or_else(|| share("warm_up", self.warm_up))
+            .or_else(|| share("last_rate", self.last_rate))
             .or_else(|| share("weight_decay", self.weight_decay))
             .or_else(|| positive("learning_rate", self.learning_rate))
             .or_else(|| positive("class_learning_rate", self.class_learning_rate))

@@ -34,6 +34,8 @@ struct State {
     position: Position,
     trained: Vec<f32>,
     classes: Vec<f32>,
+    /// What is taken from each embedding before the losses; empty: nothing.
+    centre: Vec<f32>,
     layers_adam: AdamW,
     classes_adam: AdamW,
     /// Weights of the best epoch so far.
@@ -50,14 +52,15 @@ pub(super) struct Outcome {
 }
 
 impl Run<'_> {
-    /// Trains from the checkpoint, if there is one, or from `classes`, the intents' first vectors.
+    /// Trains from the checkpoint, if there is one, or from `first`, which gives the intents' first
+    /// vectors and the centre.
     /// `None` when [`Self::stop_after`] ended it.
     ///
     /// # Errors
     /// [`TuneError`].
     pub(super) fn go(
         &self,
-        classes: impl FnOnce(&mut Team) -> Result<Vec<f32>, TuneError>,
+        first: impl FnOnce(&mut Team) -> Result<(Vec<f32>, Vec<f32>), TuneError>,
         team: &mut Team,
         mut validate: Option<Validate<'_>>,
         progress: &dyn Progress,
@@ -69,14 +72,18 @@ impl Run<'_> {
         let steps = a_epoch * epochs as u64;
         let mut state = match self.resume(progress)? {
             Some(state) => state,
-            None => self.begin(classes(team)?),
+            None => {
+                let (classes, centre) = first(team)?;
+                self.begin(classes, centre)
+            }
         };
         let begun = Instant::now();
         let before_s = state.position.seconds;
         let (mut saved, mut out_of_time, mut done) = (Instant::now(), false, 0);
         progress.start_items("tuning the encoder", steps);
         progress.advance(state.position.step);
-        let schedule = Schedule { steps, warm_up: options.warm_up, decay: options.decay };
+        let TuneOptions { warm_up, decay, last_rate: last, .. } = *options;
+        let schedule = Schedule { steps, warm_up, decay, last };
         while state.position.step < steps && !out_of_time {
             let epoch = (state.position.step / a_epoch) as usize;
             let batches = self.batches(&sampler, epoch, &state.classes);
@@ -113,7 +120,7 @@ impl Run<'_> {
         Ok(Some(Outcome { position, trained, out_of_time }))
     }
 
-    fn begin(&self, classes: Vec<f32>) -> State {
+    fn begin(&self, classes: Vec<f32>, centre: Vec<f32>) -> State {
         let options = self.options;
         let shape = self.network.shape;
         let groups = shape.segments(self.network.first).into_iter().map(|segment| Group {
@@ -128,6 +135,7 @@ impl Run<'_> {
             layers_adam: AdamW::new(groups.collect()),
             classes_adam: AdamW::new(of_classes),
             classes,
+            centre,
             best: Vec::new(),
         }
     }
@@ -150,13 +158,13 @@ impl Run<'_> {
             }
             Err(CheckpointError::Io(source)) => return Err(self.unwritable(source)),
         };
-        let Ok([trained, first, second, classes, first_of_classes, second_of_classes, best]) =
-            <[Vec<f32>; 7]>::try_from(vectors)
+        let Ok([trained, first, second, classes, of_classes, second_of_classes, centre, best]) =
+            <[Vec<f32>; 8]>::try_from(vectors)
         else {
             refused("it has other vectors");
             return Ok(None);
         };
-        let mut state = self.begin(classes);
+        let mut state = self.begin(classes, centre);
         let lengths = [&trained, &first, &second].map(Vec::len);
         if lengths != [state.trained.len(); 3] {
             refused("its vectors have other lengths");
@@ -164,21 +172,21 @@ impl Run<'_> {
         }
         (state.trained, state.best, state.position) = (trained, best, position);
         (state.layers_adam.first, state.layers_adam.second) = (first, second);
-        (state.classes_adam.first, state.classes_adam.second) =
-            (first_of_classes, second_of_classes);
+        (state.classes_adam.first, state.classes_adam.second) = (of_classes, second_of_classes);
         progress.note(&format!("going on after step {}", state.position.step));
         Ok(Some(state))
     }
 
     fn save(&self, state: &State) -> Result<(), TuneError> {
         let Some(path) = self.checkpoint else { return Ok(()) };
-        let vectors: [&[f32]; 7] = [
+        let vectors: [&[f32]; 8] = [
             &state.trained,
             &state.layers_adam.first,
             &state.layers_adam.second,
             &state.classes,
             &state.classes_adam.first,
             &state.classes_adam.second,
+            &state.centre,
             &state.best,
         ];
         checkpoint::write(path, &state.position, &vectors).map_err(|source| self.unwritable(source))
@@ -230,7 +238,8 @@ impl Run<'_> {
         let batch = Batch { texts: self.texts, rows, key: key(options.seed as u32, number as u32) };
         let mut d_classes = Vec::new();
         let value = team.step(self.network, &state.trained, batch, |embeddings| {
-            let found = loss.of(embeddings, &labels, &state.classes, self.network.shape.hidden);
+            let vectors = (state.classes.as_slice(), state.centre.as_slice());
+            let found = loss.of(embeddings, &labels, vectors, self.network.shape.hidden);
             d_classes = found.d_classes;
             Judged { value: found.value, d_embeddings: found.d_embeddings }
         })?;

@@ -56,7 +56,10 @@ impl<'a> Sampler<'a> {
             random.shuffle(&mut rows);
             let first = groups.len();
             groups.extend(rows.chunks(self.group).map(<[usize]>::to_vec));
-            if groups.len() > first + 1 && groups.last().is_some_and(|last| last.len() == 1) {
+            if self.group > 1
+                && groups.len() > first + 1
+                && groups.last().is_some_and(|last| last.len() == 1)
+            {
                 let single = groups.pop().unwrap_or_default();
                 groups.last_mut().expect("there is one before").extend(single);
             }

@@ -16,6 +16,7 @@ fn spec() -> ModelSpec {
         pooling: crate::encoder::Pooling::Mean,
         query_prefix: String::new(),
         max_tokens: 32,
+        tuned: false,
     }
 }
 
