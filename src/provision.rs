@@ -3,16 +3,20 @@
 //!
 //! Called by both commands before anything is served.
 
+pub mod tuned;
+
 use std::path::{Path, PathBuf};
 
 use crate::artifact::{self, ArtifactError, Identity, Model};
 use crate::encoder::{Encoder, LoadError, SentenceEncoder};
 use crate::intent::knowledge::KnowledgeBase;
 use crate::knowledge;
-use crate::models::{self, ModelError};
+use crate::models::{self, ModelDir, ModelError};
 use crate::progress::Progress;
-use crate::training::build::{self, BuildError};
+use crate::training::build::{self, BuildError, Given};
 use crate::training::dataset::{self, DatasetError};
+use crate::training::fit::Policy;
+use crate::training::tune::TuneError;
 
 /// Where a knowledge base and its models lie.
 #[derive(Debug, Clone)]
@@ -50,6 +54,9 @@ pub enum ProvisionError {
     /// Training failed.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// Tuning the encoder failed.
+    #[error(transparent)]
+    Tune(#[from] TuneError),
     /// An artifact cannot be used.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -72,8 +79,21 @@ pub fn encoder(
     options: &models::Options,
     progress: &dyn Progress,
 ) -> Result<SentenceEncoder, ProvisionError> {
+    Ok(encoder_with_folder(name_or_dir, options, progress)?.1)
+}
+
+/// The same with its folder.
+///
+/// # Errors
+/// [`ProvisionError`].
+pub fn encoder_with_folder(
+    name_or_dir: &str,
+    options: &models::Options,
+    progress: &dyn Progress,
+) -> Result<(ModelDir, SentenceEncoder), ProvisionError> {
     let model = models::ensure(name_or_dir, options, progress)?;
-    Ok(SentenceEncoder::load(&model.spec())?)
+    let encoder = SentenceEncoder::load(&model.spec())?;
+    Ok((model, encoder))
 }
 
 /// The knowledge base with the rows of the training data, and the out-of-scope sentences.
@@ -108,7 +128,9 @@ pub fn model(
     }
     let earlier =
         newest(&folders.artifacts()).and_then(|at| artifact::load(&at, encoder.info()).ok());
-    let model = build::build(knowledge, &out_of_scope, encoder, earlier.as_ref(), progress)?;
+    let calibration = tuned::calibration(&folders.models.join(&encoder.info().name))?;
+    let given = Given { earlier: earlier.as_ref(), calibration, policy: Policy::default() };
+    let model = build::build(knowledge, &out_of_scope, encoder, given, progress)?;
     let path = artifact::save(&model, &folders.artifacts())?;
     Ok((model, path))
 }

@@ -19,30 +19,30 @@ const SHORT_SEQUENCE: usize = 64;
 
 /// The fields of Hugging Face's `config.json` that shape a BERT encoder.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct BertConfig {
+pub(crate) struct BertConfig {
     /// Rows of the word table.
-    pub(super) vocab_size: usize,
+    pub(crate) vocab_size: usize,
     /// Width of a token's vector.
-    pub(super) hidden_size: usize,
+    pub(crate) hidden_size: usize,
     /// Number of layers.
-    pub(super) num_hidden_layers: usize,
+    pub(crate) num_hidden_layers: usize,
     /// Attention heads a layer.
-    pub(super) num_attention_heads: usize,
+    pub(crate) num_attention_heads: usize,
     /// Width inside the feed-forward part.
-    pub(super) intermediate_size: usize,
+    pub(crate) intermediate_size: usize,
     /// Rows of the position table: no sequence may be longer.
-    pub(super) max_position_embeddings: usize,
+    pub(crate) max_position_embeddings: usize,
     /// Rows of the segment table; a sentence is segment 0.
-    pub(super) type_vocab_size: usize,
+    pub(crate) type_vocab_size: usize,
     /// Epsilon of the layer normalisations.
-    pub(super) layer_norm_eps: f32,
+    pub(crate) layer_norm_eps: f32,
     /// Activation; only `gelu` (by the error function) is supported.
-    pub(super) hidden_act: String,
+    pub(crate) hidden_act: String,
     /// Architecture; only `bert` is supported.
-    pub(super) model_type: String,
+    pub(crate) model_type: String,
     /// Only `absolute` is supported, which is also the default.
     #[serde(default)]
-    pub(super) position_embedding_type: Option<String>,
+    pub(crate) position_embedding_type: Option<String>,
 }
 
 impl BertConfig {
@@ -148,7 +148,9 @@ impl Bert {
     /// `max_position_embeddings`, or candle fails.
     pub(super) fn forward(&self, sequences: &[&[u32]]) -> Result<Tensor> {
         let lengths: Vec<usize> = sequences.iter().map(|ids| ids.len()).collect();
-        let mut x = self.embed(sequences)?;
+        let rows = self.embed(sequences)?;
+        let tokens = lengths.iter().sum::<usize>();
+        let mut x = Tensor::from_vec(rows, (tokens, self.config.hidden_size), &Device::Cpu)?;
         for layer in &self.layers {
             let qkv = layer.query_key_value.product(&x)?;
             qkv.inplace_op1(&AddBias(&layer.query_key_value.bias))?;
@@ -161,7 +163,11 @@ impl Bert {
         Ok(x)
     }
 
-    fn embed(&self, sequences: &[&[u32]]) -> Result<Tensor> {
+    /// What goes into the first layer: `(sum of lengths, hidden)`, row-major.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub(super) fn embed(&self, sequences: &[&[u32]]) -> Result<Vec<f32>> {
         let hidden = self.config.hidden_size;
         let tokens: usize = sequences.iter().map(|ids| ids.len()).sum();
         let mut rows = vec![0_f32; tokens * hidden];
@@ -180,7 +186,7 @@ impl Bert {
                 self.norm.apply(row);
             }
         }
-        Tensor::from_vec(rows, (tokens, hidden), &Device::Cpu)
+        Ok(rows)
     }
 
     /// Multi-head attention within each sequence: `(tokens, 3 * hidden)` to `(tokens, hidden)`.

@@ -6,7 +6,7 @@
 
 mod bert;
 mod pool;
-mod rowwise;
+pub(crate) mod rowwise;
 mod sentence;
 mod tokenizer;
 mod unigram;
@@ -29,6 +29,9 @@ pub struct EncoderInfo {
     pub dimension: usize,
     /// Tokens beyond this many (special tokens included) are cut off.
     pub max_tokens: usize,
+    /// True when its layers were tuned on labelled sentences: those of one intent then lie close
+    /// together, more so for sentences that it was tuned on than for others.
+    pub tuned: bool,
 }
 
 /// A sentence encoder.

@@ -280,6 +280,7 @@ mod tests {
             sha256: String::new(),
             dimension: 2,
             max_tokens: 8,
+            tuned: false,
         };
         let fake = Fake { info, began: Mutex::new(tell), go: Mutex::new(wait) };
         (Arc::new(EncoderPool::start(Arc::new(fake), options).unwrap()), Handle { began, go })

@@ -172,13 +172,16 @@ fn values<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f
     }
 }
 
+/// GELU by the error function (<https://arxiv.org/abs/1606.08415>).
+#[inline]
 fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
 /// The error function to within 4e-7: the rational approximation of Eigen and XLA,
 /// odd polynomial over even polynomial on [-4, 4], beyond which `f32` cannot tell it from ±1.
-fn erf(x: f32) -> f32 {
+#[inline]
+pub(crate) fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let y = x * x;
     let mut top = -2.726_142e-10_f32;
@@ -200,18 +203,21 @@ fn erf(x: f32) -> f32 {
 }
 
 /// `exp(x)` for `x <= 0` to a relative 3e-7 (Cephes' polynomial); exactly 0 below -87.
-fn exp_of_negative(x: f32) -> f32 {
+#[inline]
+pub(crate) fn exp_of_negative(x: f32) -> f32 {
     /// Adding and subtracting it rounds to the nearest integer without a library call.
     const ROUND: f32 = 12_582_912.0;
     let bounded = x.max(-87.0);
-    let power = bounded * std::f32::consts::LOG2_E + ROUND - ROUND;
+    let shifted = bounded * std::f32::consts::LOG2_E + ROUND;
+    let power = shifted - ROUND;
     let rest = bounded - power * 0.693_359_4 + power * 2.121_944_4e-4;
     let mut sum = 1.987_569_1e-4_f32;
     for term in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
         sum = sum * rest + term;
     }
     let fraction = sum * rest * rest + rest + 1.0;
-    let scale = f32::from_bits(((power as i32 + 127) as u32) << 23);
+    // The low bits of `shifted` are the integer itself: no conversion, which costs more than all.
+    let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if x < -87.0 { 0.0 } else { fraction * scale }
 }
 

@@ -42,6 +42,8 @@ pub struct ModelSpec {
     pub query_prefix: String,
     /// Tokens beyond this many (special tokens included) are cut off.
     pub max_tokens: usize,
+    /// True when its layers were tuned on labelled sentences.
+    pub tuned: bool,
 }
 
 /// A model folder could not be loaded.
@@ -91,6 +93,7 @@ impl SentenceEncoder {
             sha256: spec.sha256.clone(),
             dimension: bert.config().hidden_size,
             max_tokens,
+            tuned: spec.tuned,
         };
         let threads = SingleThreads::default();
         Ok(Self { info, tokenizer, bert, pooling: spec.pooling, threads })
@@ -102,6 +105,24 @@ impl SentenceEncoder {
     /// [`EncodeError`] when the tokenizer fails.
     pub fn token_ids(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
         self.tokenizer.encode(text).map_err(|reason| self.error(reason))
+    }
+
+    /// The shape of the model.
+    pub(crate) fn config(&self) -> &BertConfig {
+        self.bert.config()
+    }
+
+    /// How token vectors become a sentence's.
+    pub(crate) fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    /// What goes into the first layer, for sequences of token ids: packed, row-major.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a sequence does not fit the model.
+    pub(crate) fn token_rows(&self, sequences: &[&[u32]]) -> Result<Vec<f32>, EncodeError> {
+        self.bert.embed(sequences).map_err(|e| self.error(one_line(&e)))
     }
 
     fn encode_here(&self, texts: &[&str]) -> Result<Embeddings, EncodeError> {
@@ -232,6 +253,7 @@ mod tests {
             pooling: Pooling::Mean,
             query_prefix: String::new(),
             max_tokens: 32,
+            tuned: false,
         }
     }
 

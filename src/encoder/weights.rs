@@ -135,6 +135,11 @@ impl WeightFile {
         self.entries.contains_key(name)
     }
 
+    /// The number type of a tensor, if it is there and of a type we read.
+    pub(crate) fn dtype(&self, name: &str) -> Option<Dtype> {
+        parse_dtype(&self.entries.get(name)?.dtype)
+    }
+
     /// Names and shapes of all tensors of the types we read, sorted by name.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.entries

@@ -1,20 +1,23 @@
-//! Arithmetic kernels: dot products chosen at run time for the processor the binary runs on.
+//! Arithmetic kernels: dot products, matrix products, and loops compiled for the processor the
+//! binary runs on, chosen at run time.
 //!
-//! The only module of the project where `unsafe` is allowed. Callers are the index and, later, the
-//! encoder; both see the safe functions below, which check every length. Kernels know neither
+//! The only module of the project where `unsafe` is allowed. Callers are the index and the tuning
+//! of encoders; both see the safe functions below, which check every length. Kernels know neither
 //! vectors' meaning nor files.
 //!
 //! # Safety story
-//! Two obligations exist, and nothing else here is unsafe:
+//! Three obligations exist, and nothing else here is unsafe:
 //! 1. A `#[target_feature]` function may run only where the feature exists. [`level`] asks the
 //!    processor once; a dispatcher calls a variant only in the match arm of the level that was
 //!    found.
 //! 2. A vector load reads a fixed number of bytes. Loads take a reference to an array of exactly
 //!    that size (`as_chunks`), so the reference itself proves that the bytes are there.
+//! 3. `gemm` takes pointers and strides. [`product::Matrix`] is only made of whole slices.
 //!
 //! Each variant has a property test against its twin in `scalar.rs` (`tests.rs`).
 #![allow(unsafe_code)] // Vector instructions need it; denied everywhere else by `[workspace.lints]`.
 
+pub mod product;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -123,6 +126,23 @@ pub fn dot_nibble_rows(query: &[i8], rows: &[u8], out: &mut [i32]) {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { x86::dot_nibble_rows_avx2(query, rows, out) },
         _ => scalar::dot_nibble_rows(query, rows, out),
+    }
+}
+
+/// Runs `work` compiled for the widest instruction set of this processor: the compiler may use its
+/// vectors for all that it inlines into `work`. For loops that call nothing else.
+///
+/// The arithmetic is that of the loops as written: no variant fuses or reorders additions.
+#[inline]
+pub fn widest<T>(work: impl FnOnce() -> T) -> T {
+    match level() {
+        // SAFETY: `level` found the features that the variant is compiled for.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => unsafe { x86::run_avx512(work) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { x86::run_avx2(work) },
+        _ => work(),
     }
 }
 

@@ -29,6 +29,18 @@ pub(super) fn prefetch(row: &[i8]) {
     }
 }
 
+// ---- loops that the compiler turns into vector code ----
+
+#[target_feature(enable = "avx512f,avx512bw,avx2,fma")]
+pub(super) fn run_avx512<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn run_avx2<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
 // ---- loads: the reference proves the bytes ----
 
 #[inline]

@@ -49,6 +49,7 @@ pub(super) fn open(path: &Path) -> Result<ModelDir, ModelError> {
         max_tokens: limit.unwrap_or(positions).min(positions),
         dimension,
         pruned: None,
+        tuned: false,
         files: FILES.iter().map(|name| describe(path, name)).collect::<Result<_, _>>()?,
     };
     Ok(ModelDir { path: path.to_owned(), card })

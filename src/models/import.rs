@@ -36,6 +36,7 @@ pub(super) fn card(model: &KnownModel, source: String, pruned: Option<Pruned>) -
         max_tokens: model.max_tokens,
         dimension: model.dimension,
         pruned,
+        tuned: false,
         files: Vec::new(),
     }
 }

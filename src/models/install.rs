@@ -45,6 +45,9 @@ pub struct ModelCard {
     pub dimension: usize,
     /// Pieces kept and pieces before, when the vocabulary was pruned.
     pub pruned: Option<Pruned>,
+    /// True when its layers were tuned here on labelled sentences.
+    #[serde(default)]
+    pub tuned: bool,
     /// The encoder's files.
     pub files: Vec<CardFile>,
 }
@@ -88,6 +91,7 @@ impl ModelDir {
             pooling: self.card.pooling,
             query_prefix: self.card.query_prefix.clone(),
             max_tokens: self.card.max_tokens,
+            tuned: self.card.tuned,
         }
     }
 
@@ -280,6 +284,7 @@ mod tests {
             max_tokens: 32,
             dimension: 16,
             pruned: None,
+            tuned: false,
             files: Vec::new(),
         }
     }

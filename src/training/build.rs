@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::embed::{Known, embed};
-use super::fit::{self, Earlier, FitError, Fitted, LabelledSet, Material, Policy};
+use super::fit::{self, Earlier, FitError, Fitted, LabelledSet, Lesson, Material, Policy};
 use crate::artifact::{Identity, Model};
 use crate::encoder::{Embeddings, EncodeError, Encoder};
+use crate::intent::classifier::Calibration;
 use crate::intent::engine::{Engine, EngineError};
 use crate::intent::keyword::{KeywordOutcome, KeywordTier};
 use crate::intent::knowledge::{Example, KnowledgeBase};
@@ -26,8 +27,19 @@ pub enum BuildError {
     Engine(#[from] EngineError),
 }
 
-/// Builds a model. `out_of_scope` are sentences that no intent means, as written; `earlier` is a
-/// model of the same encoder and normaliser, whose embeddings are taken where texts are equal.
+/// What is known before a build, and what is wanted of it.
+#[derive(Default)]
+pub struct Given<'a> {
+    /// A model of the same encoder and normaliser, whose embeddings are taken where texts are equal.
+    pub earlier: Option<&'a Model>,
+    /// The calibration of a tuned encoder: cross-validation over sentences that it was tuned on
+    /// would promise too much.
+    pub calibration: Option<Calibration>,
+    /// What the thresholds are to guarantee, where they are fitted here.
+    pub policy: Policy,
+}
+
+/// Builds a model. `out_of_scope` are sentences that no intent means, as written.
 ///
 /// # Errors
 /// [`BuildError`].
@@ -35,17 +47,18 @@ pub fn build(
     knowledge: KnowledgeBase,
     out_of_scope: &[String],
     encoder: &dyn Encoder,
-    earlier: Option<&Model>,
+    given: Given<'_>,
     progress: &dyn Progress,
 ) -> Result<Model, BuildError> {
     let identity = Identity::new(encoder.info(), &knowledge, out_of_scope);
-    let known = earlier.map(known_embeddings).unwrap_or_default();
+    let known = given.earlier.map(known_embeddings).unwrap_or_default();
     let sentences = Sentences::embed(&knowledge, out_of_scope, encoder, &known, progress)?;
-    let intents = knowledge.intents.len();
-    let none = LabelledSet::default();
-    let Sentences { examples, names, out_of_scope, .. } = &sentences;
-    let material = Material { intents, examples, names, valid: &none, out_of_scope };
-    let fitted = fit::fit(material, Policy::default(), progress)?;
+    let lesson = sentences.lesson(&knowledge, encoder);
+    let (none, out_of_scope) = (LabelledSet::default(), &sentences.out_of_scope);
+    let fitted = match given.calibration {
+        Some(calibration) => fit::fit_calibrated(lesson, out_of_scope, calibration, progress)?,
+        None => fit::fit(Material { lesson, valid: &none, out_of_scope }, given.policy, progress)?,
+    };
     let index = Arc::clone(&fitted.index);
     let engine = assemble(knowledge, fitted, &sentences)?;
     Ok(Model { identity, engine, index, embeddings: sentences.embeddings })
@@ -86,8 +99,7 @@ pub fn preview(
         names: &known.range(end - names..end, called),
         intents: same.as_deref(),
     };
-    let Sentences { examples, names, .. } = &sentences;
-    let fitted = fit::refit(examples, names, knowledge.intents.len(), &earlier)?;
+    let fitted = fit::refit(sentences.lesson(&knowledge, encoder), &earlier)?;
     assemble(knowledge, fitted, &sentences)
 }
 
@@ -160,6 +172,17 @@ impl Sentences {
     }
 }
 
+impl Sentences {
+    fn lesson(&self, knowledge: &KnowledgeBase, encoder: &dyn Encoder) -> Lesson<'_> {
+        Lesson {
+            intents: knowledge.intents.len(),
+            examples: &self.examples,
+            names: &self.names,
+            tuned: encoder.info().tuned,
+        }
+    }
+}
+
 fn assemble(
     knowledge: KnowledgeBase,
     mut fitted: Fitted,
@@ -178,7 +201,8 @@ fn negatives_of(knowledge: &KnowledgeBase) -> impl Iterator<Item = (u32, &Exampl
     })
 }
 
-fn names_of(knowledge: &KnowledgeBase) -> impl Iterator<Item = (u32, String)> {
+/// What the intents are called, normalised, with the number of the intent.
+pub fn names_of(knowledge: &KnowledgeBase) -> impl Iterator<Item = (u32, String)> {
     knowledge.intents.iter().enumerate().flat_map(|(intent, known)| {
         let titles: Vec<String> = known.title.values().cloned().collect();
         let names = fit::intent_names(&known.id, &titles);

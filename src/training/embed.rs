@@ -101,7 +101,10 @@ mod tests {
 
     fn lengths() -> Lengths {
         let (name, sha256) = ("lengths".to_owned(), String::new());
-        Lengths(EncoderInfo { name, sha256, dimension: 1, max_tokens: 8 }, AtomicUsize::new(0))
+        Lengths(
+            EncoderInfo { name, sha256, dimension: 1, max_tokens: 8, tuned: false },
+            AtomicUsize::new(0),
+        )
     }
 
     #[test]

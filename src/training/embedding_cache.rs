@@ -95,6 +95,7 @@ mod tests {
             sha256: "0123456789abcdef".into(),
             dimension: 2,
             max_tokens: 1,
+            tuned: false,
         };
         let add = |texts: &[&str], values: &[f32]| {
             let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();

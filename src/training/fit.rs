@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::calibrate::{self, Unseen};
 pub use super::calibrate::{Policy, PolicyError};
-use super::heads::{self, Labelled};
+use super::heads::{self, Labelled, Recipe};
 use crate::encoder::Embeddings;
 use crate::index::{Index, IndexError, IndexKind, VectorIndex};
 use crate::intent::classifier::{Calibration, Classifier, Decision};
@@ -24,7 +24,7 @@ const FOLDS: usize = 5;
 /// With more examples than this, two of the parts tell enough.
 const MANY_EXAMPLES: usize = 5_000;
 /// With so many real out-of-scope sentences, no intents need be left out.
-const ENOUGH_OUT_OF_SCOPE: usize = 100;
+pub(super) const ENOUGH_OUT_OF_SCOPE: usize = 100;
 
 /// Sentences with labels, normalised and embedded.
 #[derive(Debug, Clone, Default)]
@@ -77,15 +77,24 @@ pub enum FitError {
     Policy(#[from] PolicyError),
 }
 
+/// What heads learn from.
+#[derive(Debug, Clone, Copy)]
+pub struct Lesson<'a> {
+    /// Number of intents.
+    pub intents: usize,
+    /// Sentences.
+    pub examples: &'a LabelledSet,
+    /// What the intents are called, see [`intent_names`]; may be empty.
+    pub names: &'a LabelledSet,
+    /// True when the encoder was tuned on these examples.
+    pub tuned: bool,
+}
+
 /// What is fitted on. All but the examples may be empty.
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
-    /// Number of intents.
-    pub intents: usize,
-    /// Sentences to learn from.
-    pub examples: &'a LabelledSet,
-    /// What the intents are called; see [`intent_names`].
-    pub names: &'a LabelledSet,
+    /// To learn from.
+    pub lesson: Lesson<'a>,
     /// Sentences to calibrate on; without them, parts of the examples are held out.
     pub valid: &'a LabelledSet,
     /// Sentences that no intent means.
@@ -112,7 +121,8 @@ pub fn fit(
     policy: Policy,
     progress: &dyn Progress,
 ) -> Result<Fitted, FitError> {
-    let Material { intents, examples, names, valid, out_of_scope } = material;
+    let Material { lesson, valid, out_of_scope } = material;
+    let Lesson { intents, examples, .. } = lesson;
     if examples.texts.is_empty() {
         return Err(FitError::NoExamples);
     }
@@ -130,7 +140,7 @@ pub fn fit(
         if taught.texts.is_empty() || rows.texts.is_empty() {
             continue;
         }
-        let mut model = Model::fit(&taught, names, intents)?;
+        let mut model = Model::fit(Lesson { examples: &taught, ..lesson })?;
         model.learn_scope(out_of_scope)?;
         unseen.add_in_scope(model.evidence(&rows), &rows.labels);
         progress.advance(1);
@@ -146,27 +156,38 @@ pub fn fit(
         if taught.texts.is_empty() || known.texts.is_empty() || unknown.texts.is_empty() {
             continue;
         }
-        let mut model = Model::fit(&taught, names, intents)?;
+        let mut model = Model::fit(Lesson { examples: &taught, ..lesson })?;
         model.learn_scope(out_of_scope)?;
         let unknown = unknown.first(known.texts.len());
         unseen.add_left_out(model.evidence(&known), model.evidence(&unknown));
     }
-    let mut model = Model::fit(examples, names, intents)?;
-    for fold in 0..FOLDS {
-        // The scope head must not know the sentences that it is asked about.
-        let is_held = |at: usize| fnv1a(&out_of_scope.texts[at]) % FOLDS as u64 == fold as u64;
-        let held = out_of_scope.only(is_held);
-        if !held.texts.is_empty() {
-            model.learn_scope(&out_of_scope.only(|at| !is_held(at)))?;
-            unseen.add_out_of_scope(model.evidence(&held));
-        }
-    }
-    model.learn_scope(out_of_scope)?;
+    let mut model = Model::fit(lesson)?;
+    unseen.add_out_of_scope(model.judge_out_of_scope(out_of_scope)?);
     if !valid.texts.is_empty() {
         unseen.add_in_scope(model.evidence(valid), &valid.labels);
     }
     let calibration = calibrate::fit(&unseen, policy)?;
     progress.advance(1);
+    progress.finish();
+    Ok(model.finish(calibration))
+}
+
+/// Fits on `lesson` and `out_of_scope` sentences with a calibration that is known.
+///
+/// # Errors
+/// [`FitError`].
+pub fn fit_calibrated(
+    lesson: Lesson<'_>,
+    out_of_scope: &LabelledSet,
+    calibration: Calibration,
+    progress: &dyn Progress,
+) -> Result<Fitted, FitError> {
+    if lesson.examples.texts.is_empty() {
+        return Err(FitError::NoExamples);
+    }
+    progress.start_items("training", 1);
+    let mut model = Model::fit(lesson)?;
+    model.learn_scope(out_of_scope)?;
     progress.finish();
     Ok(model.finish(calibration))
 }
@@ -183,30 +204,28 @@ pub struct Earlier<'a> {
     pub intents: Option<&'a [u32]>,
 }
 
-/// Fits on `examples` and `names` over `intents` intents with the calibration of `earlier`: what nothing unseen
-/// was asked about. With the same intents the heads start from the earlier ones.
+/// Fits on `lesson` with the calibration of `earlier`: what nothing unseen was asked about. With the
+/// same intents the heads start from the earlier ones.
 ///
 /// # Errors
 /// [`FitError`].
-pub fn refit(
-    examples: &LabelledSet,
-    names: &LabelledSet,
-    intents: usize,
-    earlier: &Earlier<'_>,
-) -> Result<Fitted, FitError> {
+pub fn refit(lesson: Lesson<'_>, earlier: &Earlier<'_>) -> Result<Fitted, FitError> {
+    let Lesson { intents, examples, names, tuned } = lesson;
     if examples.texts.is_empty() {
         return Err(FitError::NoExamples);
     }
     let (texts, called) = (examples.texts(), names.texts());
     let (data, named) = (examples.labelled(&texts), names.labelled(&called));
+    let recipe = Recipe::of(tuned);
     let (heads, whitened) = match earlier.intents {
         Some(intents) => {
             let (texts, called) = (earlier.examples.texts(), earlier.names.texts());
             let old = earlier.examples.labelled(&texts);
             let (heads, names) = (earlier.classifier.heads(), earlier.names.labelled(&called));
-            heads::refit(data, named, heads::Earlier { heads, intents, data: old, names })?
+            let earlier = heads::Earlier { heads, intents, data: old, names };
+            heads::refit(data, named, earlier, recipe)?
         }
-        None => heads::fit(data, named, intents)?,
+        None => heads::fit(data, named, intents, recipe)?,
     };
     let model = Model::new(heads, whitened, examples)?;
     Ok(model.finish(earlier.classifier.calibration().clone()))
@@ -220,12 +239,13 @@ pub fn whiten(examples: &LabelledSet, intents: usize) -> Result<Embeddings, FitE
     if examples.texts.is_empty() {
         return Err(FitError::NoExamples);
     }
-    let (_, whitened) = heads::whiten(examples.labelled(&examples.texts()), intents)?;
+    let texts = examples.texts();
+    let (_, whitened) = heads::whiten(examples.labelled(&texts), intents, Recipe::of(false))?;
     Ok(Embeddings::new(examples.embeddings.dimension(), whitened))
 }
 
 /// Heads and index, before calibration.
-struct Model {
+pub(super) struct Model {
     heads: Heads,
     vectors: Arc<Embeddings>,
     index: Arc<Index>,
@@ -233,14 +253,34 @@ struct Model {
 }
 
 impl Model {
-    fn fit(examples: &LabelledSet, names: &LabelledSet, intents: usize) -> Result<Self, FitError> {
-        let (rows, called) = (examples.texts(), names.texts());
-        let (heads, whitened) =
-            heads::fit(examples.labelled(&rows), names.labelled(&called), intents)?;
+    pub(super) fn fit(lesson: Lesson<'_>) -> Result<Self, FitError> {
+        let Lesson { intents, examples, names, tuned } = lesson;
+        let (texts, called) = (examples.texts(), names.texts());
+        let (data, names) = (examples.labelled(&texts), names.labelled(&called));
+        let (heads, whitened) = heads::fit(data, names, intents, Recipe::of(tuned))?;
         Self::new(heads, whitened, examples)
     }
 
-    fn learn_scope(&mut self, out_of_scope: &LabelledSet) -> Result<(), FitError> {
+    /// The evidence about each sentence, by a scope head that does not know it; then the scope head
+    /// learns them all.
+    pub(super) fn judge_out_of_scope(
+        &mut self,
+        out_of_scope: &LabelledSet,
+    ) -> Result<Vec<Evidence>, FitError> {
+        let mut judged = Vec::with_capacity(out_of_scope.texts.len());
+        for fold in 0..FOLDS {
+            let is_held = |at: usize| fnv1a(&out_of_scope.texts[at]) % FOLDS as u64 == fold as u64;
+            let held = out_of_scope.only(is_held);
+            if !held.texts.is_empty() {
+                self.learn_scope(&out_of_scope.only(|at| !is_held(at)))?;
+                judged.extend(self.evidence(&held));
+            }
+        }
+        self.learn_scope(out_of_scope)?;
+        Ok(judged)
+    }
+
+    pub(super) fn learn_scope(&mut self, out_of_scope: &LabelledSet) -> Result<(), FitError> {
         let (inside, outside) = (self.vectors.values(), out_of_scope.embeddings.values());
         self.heads.scope = heads::fit_scope(inside, outside, &self.heads.whitening)?;
         Ok(())
@@ -253,7 +293,7 @@ impl Model {
         Ok(Self { heads, vectors, index, labels: examples.labels.clone() })
     }
 
-    fn evidence(&self, rows: &LabelledSet) -> Vec<Evidence> {
+    pub(super) fn evidence(&self, rows: &LabelledSet) -> Vec<Evidence> {
         evidence(&self.heads, &self.index, &self.labels, rows)
     }
 
@@ -294,7 +334,7 @@ impl LabelledSet {
     }
 
     /// At most `count` rows, evenly spread.
-    fn first(&self, count: usize) -> Self {
+    pub(super) fn first(&self, count: usize) -> Self {
         let every = self.texts.len().div_ceil(count.max(1)).max(1);
         self.only(|at| at % every == 0)
     }
@@ -312,7 +352,7 @@ impl LabelledSet {
 
 /// The fold of each example: stratified by intent, scattered by the text's hash, so that what one
 /// person wrote in a row does not stay together, and the same on every machine.
-fn folds(examples: &LabelledSet, intents: usize) -> Vec<usize> {
+pub(super) fn folds(examples: &LabelledSet, intents: usize) -> Vec<usize> {
     let mut by_intent: Vec<Vec<(u64, usize)>> = vec![Vec::new(); intents];
     for (at, (text, &label)) in examples.texts.iter().zip(&examples.labels).enumerate() {
         by_intent[label as usize].push((fnv1a(text), at));
@@ -328,7 +368,7 @@ fn folds(examples: &LabelledSet, intents: usize) -> Vec<usize> {
 }
 
 /// The round in which each intent is left out.
-fn intent_groups(intents: usize) -> Vec<usize> {
+pub(super) fn intent_groups(intents: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..intents).collect();
     order.sort_by_key(|intent| fnv1a(&intent.to_string()));
     let mut groups = vec![0; intents];

@@ -8,11 +8,28 @@ use crate::intent::head::LinearHead;
 use crate::intent::lexical::Vocabulary;
 use crate::intent::whitening::{Whitening, normalize_length};
 
-/// Share of the spherical covariance in the shrunk within-class covariance (Ledoit and Wolf's
-/// idea with a fixed share: the encoder's within-class directions are much the same everywhere).
-const SHRINKAGE: f64 = 0.7;
-/// L2 penalty and iterations of both heads; chosen on validation splits, few-shot and full.
-const HEAD: FitOptions = FitOptions { penalty: 3e-6, iterations: 60 };
+/// How the heads are fitted; chosen on validation splits, few-shot and full.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recipe {
+    /// Share of the spherical covariance in the shrunk within-class covariance (Ledoit and Wolf's
+    /// idea with a fixed share: an encoder's within-class directions are much the same everywhere).
+    shrinkage: f64,
+    /// Of the dense head.
+    head: FitOptions,
+}
+
+impl Recipe {
+    /// For an encoder as it came, or for one that was `tuned` on the examples. Tuning pulls the
+    /// examples of an intent together: how they still differ says nothing of other sentences, so
+    /// nothing is whitened, and the dense head is held more tightly.
+    pub(crate) fn of(tuned: bool) -> Self {
+        let (shrinkage, penalty) = if tuned { (1.0, 3e-4) } else { (0.7, 3e-6) };
+        Self { shrinkage, head: FitOptions { penalty, iterations: 60 } }
+    }
+}
+
+/// The lexical head.
+const LEXICAL: FitOptions = FitOptions { penalty: 3e-6, iterations: 60 };
 /// Iterations of a refit: it starts beside its end.
 const REFIT_ITERATIONS: usize = 20;
 /// The scope head: few rows on one side, so held more tightly.
@@ -53,14 +70,15 @@ pub(crate) fn fit(
     data: Labelled<'_>,
     names: Labelled<'_>,
     intents: usize,
+    recipe: Recipe,
 ) -> candle_core::Result<(Heads, Vec<f32>)> {
-    let (whitening, whitened) = whiten(data, intents)?;
+    let (whitening, whitened) = whiten(data, intents, recipe)?;
     let rows = Taught::new(data, names, &whitening, &whitened)?;
     let features = Features::dense(&rows.whitened, data.dimension())?;
-    let dense = softmax::fit(&features, &rows.labels, intents, None, HEAD)?;
+    let dense = softmax::fit(&features, &rows.labels, intents, None, recipe.head)?;
     let vocabulary = vocabulary(data, names);
     let features = lexical_features(&vocabulary, data, names);
-    let lexical = softmax::fit(&features, &rows.labels, intents, None, HEAD)?;
+    let lexical = softmax::fit(&features, &rows.labels, intents, None, LEXICAL)?;
     let (class_means, _) = class_means(&rows.whitened, &rows.labels, intents);
     let (negatives, scope) = (Negatives::default(), no_scope(data.dimension()));
     let heads = Heads { whitening, class_means, negatives, dense, vocabulary, lexical, scope };
@@ -143,11 +161,12 @@ pub(crate) fn refit(
     data: Labelled<'_>,
     names: Labelled<'_>,
     earlier: Earlier<'_>,
+    recipe: Recipe,
 ) -> candle_core::Result<(Heads, Vec<f32>)> {
     let Earlier { heads, intents, data: old, names: old_names } = earlier;
-    let (whitening, whitened) = whiten(data, intents.len())?;
+    let (whitening, whitened) = whiten(data, intents.len(), recipe)?;
     let rows = Taught::new(data, names, &whitening, &whitened)?;
-    let options = FitOptions { iterations: REFIT_ITERATIONS, ..HEAD };
+    let short = |options| FitOptions { iterations: REFIT_ITERATIONS, ..options };
 
     let features = Features::dense(&rows.whitened, data.dimension())?;
     let old_whitened = whiten_rows(old.embeddings, whitening.mean(), whitening.inverse())?;
@@ -155,15 +174,25 @@ pub(crate) fn refit(
     let old_features = Features::dense(&old_rows.whitened, data.dimension())?;
     let same: Vec<Option<u32>> = (0..data.dimension() as u32).map(Some).collect();
     let start = heads.dense.rearranged(&same, intents);
-    let dense =
-        softmax::refit(&features, &rows.labels, start, (&old_features, &old_rows.labels), options)?;
+    let dense = softmax::refit(
+        &features,
+        &rows.labels,
+        start,
+        (&old_features, &old_rows.labels),
+        short(recipe.head),
+    )?;
 
     let vocabulary = vocabulary(data, names);
     let features = lexical_features(&vocabulary, data, names);
     let old_features = lexical_features(&vocabulary, old, old_names);
     let start = heads.lexical.rearranged(&vocabulary.numbers_in(&heads.vocabulary), intents);
-    let lexical =
-        softmax::refit(&features, &rows.labels, start, (&old_features, &old_rows.labels), options)?;
+    let lexical = softmax::refit(
+        &features,
+        &rows.labels,
+        start,
+        (&old_features, &old_rows.labels),
+        short(LEXICAL),
+    )?;
 
     let (class_means, _) = class_means(&rows.whitened, &rows.labels, intents.len());
     let (negatives, scope) = (Negatives::default(), heads.scope.clone());
@@ -189,6 +218,7 @@ fn lexical_features(vocabulary: &Vocabulary, data: Labelled<'_>, names: Labelled
 pub(super) fn whiten(
     data: Labelled<'_>,
     intents: usize,
+    recipe: Recipe,
 ) -> candle_core::Result<(Whitening, Vec<f32>)> {
     let (rows, dimension) = (data.texts.len(), data.dimension());
     let (class_means, counts) = class_means(data.embeddings, data.labels, intents);
@@ -204,7 +234,8 @@ pub(super) fn whiten(
     }
     let deviations = Tensor::from_vec(deviations, (rows, dimension), &Device::Cpu)?;
     let scatter: Vec<f32> = deviations.t()?.matmul(&deviations)?.flatten_all()?.to_vec1()?;
-    let covariance = shrink(&scatter, dimension, rows.saturating_sub(classes).max(1));
+    let covariance =
+        shrink(&scatter, dimension, rows.saturating_sub(classes).max(1), recipe.shrinkage);
     let inverse = inverse_cholesky(covariance, dimension);
 
     let whitened = whiten_rows(data.embeddings, &mean, &inverse)?;
@@ -246,14 +277,14 @@ fn class_means(values: &[f32], labels: &[u32], intents: usize) -> (Vec<f32>, Vec
 }
 
 /// `(1 − s) · scatter / freedom + s · mean variance · I`, the identity for constant data.
-fn shrink(scatter: &[f32], dimension: usize, freedom: usize) -> Vec<f64> {
+fn shrink(scatter: &[f32], dimension: usize, freedom: usize, share: f64) -> Vec<f64> {
     let mut covariance: Vec<f64> =
         scatter.iter().map(|value| f64::from(*value) / freedom as f64).collect();
     let trace: f64 = (0..dimension).map(|i| covariance[i * dimension + i]).sum();
     let variance = trace / dimension as f64;
-    let sphere = if variance > 1e-12 { SHRINKAGE * variance } else { 1.0 };
+    let sphere = if variance > 1e-12 { share * variance } else { 1.0 };
     for (at, value) in covariance.iter_mut().enumerate() {
-        *value *= 1.0 - SHRINKAGE;
+        *value *= 1.0 - share;
         if at % (dimension + 1) == 0 {
             *value += sphere;
         }
@@ -320,7 +351,7 @@ mod tests {
             let texts = vec!["my order"; labels.len()];
             let data = Labelled { texts: &texts, embeddings: &rows, labels: &labels };
             let names = Labelled { texts: &[], embeddings: &[], labels: &[] };
-            let (heads, whitened) = fit(data, names, 2).unwrap();
+            let (heads, whitened) = fit(data, names, 2, Recipe::of(false)).unwrap();
             for (row, batch) in rows.chunks_exact(3).zip(whitened.chunks_exact(3)) {
                 for (a, b) in heads.whitening.apply(row).iter().zip(batch) {
                     assert!((a - b).abs() < 1e-4);

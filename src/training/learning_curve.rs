@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fit::{self, FitError, Fitted, LabelledSet, Material, Policy};
+use super::fit::{self, FitError, Fitted, LabelledSet, Lesson, Material, Policy};
 use super::metrics::share;
 use crate::intent::answer::Status;
 use crate::progress::Progress;
@@ -48,17 +48,19 @@ pub fn measure(
     progress: &dyn Progress,
 ) -> Result<Vec<LearningPoint>, FitError> {
     let Sets { material, policy, test } = *sets;
-    let ranks = ranks(material.examples, material.intents);
+    let Lesson { examples, intents, .. } = material.lesson;
+    let ranks = ranks(examples, intents);
     let mut points = Vec::with_capacity(PERCENT.len() + 1);
     for percent in PERCENT {
-        let some = material.examples.only(|at| {
+        let some = examples.only(|at| {
             let (rank, of) = ranks[at];
             rank < (of * percent).div_ceil(100)
         });
-        let fitted = fit::fit(Material { examples: &some, ..material }, policy, progress)?;
+        let lesson = Lesson { examples: &some, ..material.lesson };
+        let fitted = fit::fit(Material { lesson, ..material }, policy, progress)?;
         points.push(point(percent, some.texts.len(), &fitted, test));
     }
-    points.push(point(100, material.examples.texts.len(), whole, test));
+    points.push(point(100, examples.texts.len(), whole, test));
     Ok(points)
 }
 

@@ -15,3 +15,4 @@ mod package;
 mod process;
 mod reload;
 mod support;
+mod tune;

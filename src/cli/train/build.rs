@@ -5,10 +5,15 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::tune::TuneArgs;
 use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
 use crate::intent::answer::Thresholds;
+use crate::intent::normalize::normalize;
 use crate::progress::Progress;
-use crate::provision;
+use crate::provision::tuned::{self, Lesson, Rows, Tuned};
+use crate::provision::{self, Folders};
+use crate::training::build::names_of;
+use crate::training::fit::Policy;
 
 /// Arguments of `build`.
 #[derive(Debug, Args)]
@@ -17,6 +22,8 @@ pub struct BuildArgs {
     knowledge: KnowledgeArgs,
     #[command(flatten)]
     encoder: EncoderArgs,
+    #[command(flatten)]
+    tune: TuneArgs,
 }
 
 #[derive(Serialize)]
@@ -24,6 +31,9 @@ struct Built {
     version: String,
     path: String,
     encoder: String,
+    /// The tuned encoder's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuned: Option<String>,
     intents: usize,
     examples: usize,
     index: String,
@@ -40,12 +50,17 @@ pub(super) fn run(
     let folders = args.knowledge.folders(args.encoder.models.clone());
     // A typo in the knowledge base should not wait for a download.
     provision::data(&folders)?;
-    let encoder = args.encoder.load(progress)?;
-    let (model, path) = provision::model(&folders, &encoder, true, progress)?;
+    let tuned = if args.tune.tune { Some(tune(args, &folders, progress)?) } else { None };
+    let encoder = match &tuned {
+        Some(tuned) => &tuned.encoder,
+        None => &args.encoder.load(progress)?,
+    };
+    let (model, path) = provision::model(&folders, encoder, true, progress)?;
     let built = Built {
         version: model.identity.version(),
         path: path.display().to_string(),
         encoder: model.identity.encoder.clone(),
+        tuned: tuned.map(|tuned| tuned.folder.path.display().to_string()),
         intents: model.engine.knowledge().intents.len(),
         examples: model.engine.vectors().len(),
         index: model.index.kind().to_string(),
@@ -53,7 +68,9 @@ pub(super) fn run(
         seconds: begun.elapsed().as_secs_f64(),
     };
     out.write(&built, |b| {
-        format!(
+        let serve =
+            b.tuned.as_ref().map(|path| format!("\nserve it with: kefu-server --model {path}"));
+        let text = format!(
             "built {} in {:.1} s: {} intents, {} examples, {} index, thresholds in scope {:.3}, \
              matched {:.3}",
             b.path,
@@ -63,7 +80,30 @@ pub(super) fn run(
             b.index,
             b.thresholds.in_scope,
             b.thresholds.matched
-        )
+        );
+        text + &serve.unwrap_or_default()
     })?;
     Ok(Outcome::Done)
+}
+
+/// The encoder, tuned on the examples of the knowledge base.
+fn tune(args: &BuildArgs, folders: &Folders, progress: &dyn Progress) -> anyhow::Result<Tuned> {
+    let options = args.tune.options()?;
+    let (knowledge, out_of_scope) = provision::data(folders)?;
+    let plain = |text: &str| normalize(text).text().to_owned();
+    let (labels, texts): (Vec<u32>, Vec<String>) =
+        knowledge.examples().map(|(intent, example)| (intent, plain(&example.text))).unzip();
+    let out_of_scope: Vec<String> = out_of_scope.iter().map(|text| plain(text)).collect();
+    let (base, encoder) = args.encoder.open(progress)?;
+    let (named, names) = names_of(&knowledge).unzip::<u32, String, Vec<_>, Vec<_>>();
+    let lesson = Lesson {
+        train: Rows { texts: &texts, labels: &labels },
+        names: Rows { texts: &names, labels: &named },
+        policy: Policy::default(),
+        valid: Rows { texts: &[], labels: &[] },
+        out_of_scope: &out_of_scope,
+        options: &options,
+        place: args.tune.place(),
+    };
+    Ok(tuned::tuned(&base, &encoder, lesson, args.encoder.models(), progress)?)
 }

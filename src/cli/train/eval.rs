@@ -12,17 +12,20 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::tune::TuneArgs;
 use super::{EncoderArgs, KnowledgeArgs, Outcome, Output, share};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, SentenceEncoder};
 use crate::intent::answer::Status;
+use crate::intent::classifier::Calibration;
 use crate::intent::engine::FirstTier;
 use crate::intent::normalize::normalize;
 use crate::progress::Progress;
 use crate::provision;
+use crate::provision::tuned;
 use crate::training::dataset::{self, Dataset, OUT_OF_SCOPE, Row};
 use crate::training::embed::{Known, embed};
 use crate::training::embedding_cache::EmbeddingCache;
-use crate::training::fit::{self, LabelledSet, Material, Policy};
+use crate::training::fit::{self, LabelledSet, Lesson, Material, Policy};
 use crate::training::learning_curve::{self, Sets};
 use crate::training::report::compare::Comparison;
 use crate::training::report::evaluation::Evaluation;
@@ -53,7 +56,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Also train on 10, 25, 50 and 75 % of the training rows; takes four more trainings
-    #[arg(long, requires = "data")]
+    #[arg(long, requires = "data", conflicts_with = "tune")]
     learning_curve: bool,
     /// At most this share of out-of-scope sentences may be accepted, 0 to 1: sets the in-scope
     /// threshold by it
@@ -65,6 +68,8 @@ pub struct EvalArgs {
     /// Folder that keeps embeddings for the next evaluation
     #[arg(long, value_name = "DIR", default_value = ".cache")]
     cache: PathBuf,
+    #[command(flatten)]
+    tune: TuneArgs,
     #[command(flatten)]
     knowledge: KnowledgeArgs,
     #[command(flatten)]
@@ -118,14 +123,7 @@ fn on_data_set(
     let numbers: HashMap<&str, u32> =
         labels.iter().enumerate().map(|(at, name)| (*name, at as u32)).collect();
 
-    let encoder = args.encoder.load(progress)?;
-    let begun = Instant::now();
-    let mut cache = EmbeddingCache::open(&args.cache, encoder.info());
-    let mut set = |rows: &[Row], file: &str| -> anyhow::Result<LabelledSet> {
-        let texts: Vec<String> =
-            rows.iter().map(|row| normalize(&row.text).text().to_owned()).collect();
-        let embeddings = embed(&encoder, &texts, cache.known(), progress)?;
-        cache.add(&texts, &embeddings)?;
+    let read = |rows: &[Row], file: &str| -> anyhow::Result<LabelledSet> {
         let number = |row: &Row| {
             numbers.get(row.intent.as_str()).copied().with_context(|| {
                 let name = folder.join(file);
@@ -139,35 +137,38 @@ fn on_data_set(
         };
         let scope = file != "oos.jsonl";
         let labels = rows.iter().filter(|_| scope).map(number).collect::<Result<_, _>>()?;
-        Ok(LabelledSet { texts, embeddings, labels })
+        let texts = rows.iter().map(|row| normalize(&row.text).text().to_owned()).collect();
+        Ok(LabelledSet { texts, labels, ..LabelledSet::default() })
     };
-    let train = set(&data.train, "train.jsonl")?;
-    let valid = set(&data.valid, "valid.jsonl")?;
-    let test = set(&data.test, "test.jsonl")?;
-    let oos_valid = set(&data.oos_valid, "oos.jsonl")?;
-    let oos_test = set(&data.oos_test, "oos.jsonl")?;
-    let (texts, of): (Vec<String>, Vec<u32>) = labels
-        .iter()
-        .zip(0..)
-        .flat_map(|(label, at)| {
-            fit::intent_names(label, &[]).into_iter().map(move |name| (name, at))
-        })
-        .unzip();
-    let embeddings = embed(&encoder, &texts, cache.known(), progress)?;
-    cache.add(&texts, &embeddings)?;
-    let names_set = LabelledSet { texts, embeddings, labels: of };
+    let (train, valid) = (read(&data.train, "train.jsonl")?, read(&data.valid, "valid.jsonl")?);
+    let names = names_of(&labels);
+    let unmeant = read(&data.oos_valid, "oos.jsonl")?;
+    let policy = Policy { max_false_accept: args.max_false_accept };
+    let (encoder, calibration) =
+        encoder(args, policy, [&train, &names, &valid, &unmeant], progress)?;
+    let begun = Instant::now();
+    let mut cache = EmbeddingCache::open(&args.cache, encoder.info());
+    let mut embedded = |set: LabelledSet| -> anyhow::Result<LabelledSet> {
+        let embeddings = embed(&encoder, &set.texts, cache.known(), progress)?;
+        cache.add(&set.texts, &embeddings)?;
+        Ok(LabelledSet { embeddings, ..set })
+    };
+    let (train, valid) = (embedded(train)?, embedded(valid)?);
+    let names = embedded(names)?;
+    let test = embedded(read(&data.test, "test.jsonl")?)?;
+    let oos_valid = embedded(unmeant)?;
+    let oos_test = embedded(read(&data.oos_test, "oos.jsonl")?)?;
     let encode_s = begun.elapsed().as_secs_f64();
 
     let begun = Instant::now();
-    let policy = Policy { max_false_accept: args.max_false_accept };
-    let material = Material {
-        intents: labels.len(),
-        examples: &train,
-        names: &names_set,
-        valid: &valid,
-        out_of_scope: &oos_valid,
+    let tuned = encoder.info().tuned;
+    let lesson = Lesson { intents: labels.len(), examples: &train, names: &names, tuned };
+    let material = Material { lesson, valid: &valid, out_of_scope: &oos_valid };
+    let calibrated_before = calibration.is_some();
+    let fitted = match calibration {
+        Some(calibration) => fit::fit_calibrated(lesson, &oos_valid, calibration, progress)?,
+        None => fit::fit(material, policy, progress)?,
     };
-    let fitted = fit::fit(material, policy, progress)?;
     let train_s = begun.elapsed().as_secs_f64();
     let judge = |rows: &[Row], set: &LabelledSet| -> Vec<Judgement> {
         let truths = set.labels.iter().copied().map(Some).chain(std::iter::repeat(None));
@@ -184,7 +185,9 @@ fn on_data_set(
     }
     report.thresholds = Some(fitted.classifier.calibration().thresholds);
     report.encoder.clone_from(&encoder.info().name);
-    report.thresholds_from = if data.valid.is_empty() {
+    report.thresholds_from = if calibrated_before {
+        "a fifth of the training rows, by an encoder that was not tuned on them".to_owned()
+    } else if data.valid.is_empty() {
         "cross-validation on the training rows".to_owned()
     } else {
         "valid.jsonl".to_owned()
@@ -200,6 +203,46 @@ fn on_data_set(
     .into();
     (report.encode_s, report.train_s) = (encode_s, train_s);
     Ok(Evaluation::new(report, &names, &inside, &outside))
+}
+
+/// What the intents of a data set are called: the words of their labels.
+fn names_of(labels: &[&str]) -> LabelledSet {
+    let mut names = LabelledSet::default();
+    for (label, number) in labels.iter().zip(0..) {
+        for name in fit::intent_names(label, &[]) {
+            names.texts.push(name);
+            names.labels.push(number);
+        }
+    }
+    names
+}
+
+/// The encoder, tuned on the training rows when that is asked for, and its calibration if it has
+/// one. The sets are the rows to train on, the intents' names, the rows to validate on and those out
+/// of scope.
+fn encoder(
+    args: &EvalArgs,
+    policy: Policy,
+    [train, names, valid, out_of_scope]: [&LabelledSet; 4],
+    progress: &dyn Progress,
+) -> anyhow::Result<(SentenceEncoder, Option<Calibration>)> {
+    let (base, encoder) = args.encoder.open(progress)?;
+    if !args.tune.tune {
+        return Ok((encoder, None));
+    }
+    let options = args.tune.options()?;
+    let lesson = tuned::Lesson {
+        train: train.rows(),
+        names: names.rows(),
+        valid: valid.rows(),
+        out_of_scope: &out_of_scope.texts,
+        policy,
+        options: &options,
+        place: args.tune.place(),
+    };
+    let made = tuned::tuned(&base, &encoder, lesson, args.encoder.models(), progress)?;
+    progress.note(&format!("{}: {}", made.folder.path.display(), made.folder.card.source));
+    Ok((made.encoder, made.calibration))
 }
 
 fn on_knowledge_base(

@@ -6,17 +6,18 @@
 mod build;
 mod eval;
 mod predict;
+mod tune;
 mod validate;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::config::{ModelSource, model_options, model_source};
 use crate::encoder::SentenceEncoder;
-use crate::models;
+use crate::models::{self, ModelDir};
 use crate::progress::{Progress, Silent, TerminalBar};
 use crate::provision::{self, Folders, ProvisionError};
 
@@ -73,8 +74,18 @@ impl EncoderArgs {
     }
 
     fn load(&self, progress: &dyn Progress) -> Result<SentenceEncoder, ProvisionError> {
+        Ok(self.open(progress)?.1)
+    }
+
+    /// The encoder with its folder.
+    fn open(&self, progress: &dyn Progress) -> Result<(ModelDir, SentenceEncoder), ProvisionError> {
         let options = model_options(&self.models, &self.model_source);
-        provision::encoder(&self.model, &options, progress)
+        provision::encoder_with_folder(&self.model, &options, progress)
+    }
+
+    /// The folder of models.
+    fn models(&self) -> &Path {
+        &self.models
     }
 }
 
