@@ -1,9 +1,10 @@
 //! Kefu: customer service with an understanding of its own.
 //!
 //! Read top-down: the domain (`intent`), the ports it stands on (`encoder`, `index`), what feeds
-//! it (`knowledge`, `models`, `training`, `artifact`) and checks it (`lint`), where it meets the
-//! clock (`understand`), and the edges (`http`, `cli`) that `server` puts together. Imports run one
-//! way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
+//! it (`knowledge`, `models`, `training`, `artifact`), checks it (`lint`) and brings it from other
+//! systems (`exchange`), where it meets the clock (`understand`), and the edges (`http`, `cli`) that
+//! `server` puts together. Imports run one way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is
+//! the map.
 
 pub mod intent;
 
@@ -12,6 +13,7 @@ pub mod index;
 pub mod kernels;
 
 pub mod artifact;
+pub mod exchange;
 pub mod knowledge;
 pub mod lint;
 pub mod models;

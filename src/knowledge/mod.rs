@@ -7,6 +7,7 @@ mod check;
 mod entities;
 mod format;
 mod places;
+pub mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -25,7 +25,11 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("understand", "artifact encoder intent"),
     ("reload", "artifact progress provision understand"),
     ("lint", "encoder index intent knowledge"),
-    ("cli", "artifact config encoder intent knowledge lint models progress provision training"),
+    ("exchange", "intent knowledge"),
+    (
+        "cli",
+        "artifact config encoder exchange intent knowledge lint models progress provision training",
+    ),
     ("config", "http models provision"),
     ("http", "intent reload understand"),
     ("logging", "config"),
@@ -85,7 +89,12 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         "use the port, crate::encoder",
     ),
     (&["toml::"], &["config/", "models/manifest.rs"], "settings are read by src/config"),
-    (&["serde_saphyr::"], &["knowledge/"], "YAML is read by src/knowledge"),
+    (
+        &["serde_saphyr::"],
+        &["knowledge/", "exchange/yaml.rs"],
+        "YAML is read by src/knowledge, that of others by src/exchange",
+    ),
+    (&["csv::"], &["exchange/rows.rs"], "tables are read and written by src/exchange"),
     (&["indicatif::"], &["progress.rs"], "tell crate::progress::Progress"),
     (&["SystemTime", "Utc::now"], &[], "take the time as an argument"),
 ];

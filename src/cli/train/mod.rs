@@ -1,10 +1,12 @@
-//! `train-intents`: build, evaluate, validate, predict.
+//! `train-intents`: build, evaluate, validate, predict, import, export.
 //!
 //! Exit codes: 0 done, 1 a quality gate failed, 2 usage or bad input. With `--json` every line on
 //! standard output is one JSON object.
 
 mod build;
 mod eval;
+mod export;
+mod import;
 mod predict;
 mod validate;
 
@@ -48,6 +50,10 @@ pub enum Command {
     Validate(validate::ValidateArgs),
     /// Says what a text means and why
     Predict(predict::PredictArgs),
+    /// Makes a knowledge base of another system's training data
+    Import(import::ImportArgs),
+    /// Writes the knowledge base in another system's format
+    Export(export::ExportArgs),
 }
 
 /// Which encoder to use.
@@ -125,6 +131,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Some(Command::Eval(args)) => eval::run(&args, &mut out, progress),
         Some(Command::Validate(args)) => validate::run(&args, &mut out, progress),
         Some(Command::Predict(args)) => predict::run(&args, &mut out, progress),
+        Some(Command::Import(args)) => import::run(&args, &mut out),
+        Some(Command::Export(args)) => export::run(&args, &mut out),
     }
 }
 
