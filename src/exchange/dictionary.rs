@@ -100,19 +100,11 @@ fn rule(draft: &DraftEntity, report: &mut Report) -> Option<EntityRule> {
 /// All patterns that our engine takes, as one.
 fn pattern(draft: &DraftEntity, report: &mut Report) -> Option<String> {
     let mut taken: Vec<&str> = Vec::new();
-    let mut refuse = |place: &Place, pattern: &str, error: &str| {
-        report.leave(
-            format!("the pattern {pattern:?} of the entity {:?}", draft.name),
-            Some(place),
-            format!("the engine does not take it: {error}"),
-            "write it without look-around and back-references",
-        );
-    };
     for (pattern, place) in &draft.patterns {
         match check_pattern(pattern) {
             Ok(()) if !taken.contains(&pattern.as_str()) => taken.push(pattern),
             Ok(()) => {}
-            Err(error) => refuse(place, pattern, &error),
+            Err(error) => refuse(report, draft, (place, pattern), &error),
         }
     }
     let joined = match taken[..] {
@@ -120,11 +112,30 @@ fn pattern(draft: &DraftEntity, report: &mut Report) -> Option<String> {
         [one] => one.to_owned(),
         _ => taken.iter().map(|one| format!("(?:{one})")).collect::<Vec<_>>().join("|"),
     };
+    let blind =
+        joined.chars().find(|c| !c.is_ascii() && normalize(&c.to_string()).text() != c.to_string());
+    if let Some(blind) = blind {
+        report.leave(
+            format!("the character {blind:?} in the pattern of the entity {:?}", draft.name),
+            Some(&draft.patterns[0].1),
+            "patterns see normalised text, in which it does not occur",
+            "write it half-width, in lower case and simplified",
+        );
+    }
     if let Err(error) = check_pattern(&joined) {
-        refuse(&draft.patterns[0].1, &joined, &error);
+        refuse(report, draft, (&draft.patterns[0].1, &joined), &error);
         return None;
     }
     Some(joined)
+}
+
+fn refuse(report: &mut Report, draft: &DraftEntity, (place, pattern): (&Place, &str), error: &str) {
+    report.leave(
+        format!("the pattern {pattern:?} of the entity {:?}", draft.name),
+        Some(place),
+        format!("the engine does not take it: {error}"),
+        "write it without look-around and back-references",
+    );
 }
 
 /// Values under construction: each normalised spelling has one meaning.
@@ -179,6 +190,109 @@ impl Dictionary {
                     "drop it from one of the two",
                 ),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Format;
+
+    /// An entity from `value=spelling,spelling` rows, patterns and marked texts.
+    fn entity(name: &str, values: &[&str], patterns: &[&str], seen: &[&str]) -> DraftEntity {
+        let place = Place { file: "a".into(), line: 1, column: 1 };
+        let value = |row: &&str| {
+            let (value, spellings) = row.split_once('=').unwrap_or((row, ""));
+            let synonyms = spellings.split_terminator(',').map(str::to_owned).collect();
+            DraftValue { value: value.to_owned(), synonyms, place: place.clone() }
+        };
+        DraftEntity {
+            name: name.to_owned(),
+            values: values.iter().map(value).collect(),
+            patterns: patterns.iter().map(|one| ((*one).to_owned(), place.clone())).collect(),
+            seen: seen.iter().map(value).collect(),
+            place: place.clone(),
+        }
+    }
+
+    /// Each row: what comes in, the rule as text, and what is left out.
+    #[test]
+    fn entities_become_what_the_engine_takes() {
+        for (name, draft, expected, left) in [
+            ("merged", entity("e", &["a=b", "A=c"], &[], &["B"]), "e: a=b,c", vec![]),
+            (
+                "two meanings",
+                entity("e", &["a=x", "b=x"], &[], &[]),
+                "e: a=x b=",
+                vec!["the spelling \"x\" of \"b\" in the entity \"e\""],
+            ),
+            (
+                "listed later",
+                entity("e", &["a=b", "b"], &[], &[]),
+                "e: a= b=",
+                vec!["the spelling \"b\" of \"a\" in the entity \"e\""],
+            ),
+            ("marked", entity("e", &[], &[], &["a", "b=c"]), "e: a= b=c", vec![]),
+            (
+                "pattern",
+                entity("e", &[], &["x[0-9]"], &["a"]),
+                "e: /x[0-9]/",
+                vec!["marked values of the entity \"e\""],
+            ),
+            ("patterns", entity("e", &[], &["x", "y", "x"], &[]), "e: /(?:x)|(?:y)/", vec![]),
+            (
+                "both",
+                entity("e", &["a"], &["x"], &[]),
+                "e: a=",
+                vec!["patterns of the entity \"e\""],
+            ),
+            (
+                "look-around",
+                entity("e", &[], &["(?=x)"], &["a"]),
+                "e: a=",
+                vec!["the pattern \"(?=x)\" of the entity \"e\""],
+            ),
+            (
+                "full-width",
+                entity("e", &[], &["号：x"], &[]),
+                "e: /号：x/",
+                vec!["the character '：' in the pattern of the entity \"e\""],
+            ),
+            ("nothing", entity("e", &[], &[], &[]), "", vec!["the entity \"e\""]),
+            (
+                "invisible",
+                entity("e", &[" "], &[], &[]),
+                "",
+                vec!["values of the entity \"e\"", "the entity \"e\""],
+            ),
+            (
+                "built in",
+                entity("Date", &[], &[], &["friday"]),
+                "",
+                vec!["marked values of the entity \"Date\""],
+            ),
+            (
+                "called like a built-in one",
+                entity("Phone", &["iphone"], &[], &[]),
+                "phone_2: iphone=",
+                vec![],
+            ),
+        ] {
+            let mut report = Report::new(Format::Rasa);
+            let made = define(vec![draft], &mut report).entities;
+            let value = |one: &EntityValue| format!("{}={}", one.value, one.synonyms.join(","));
+            let rule = |rule: &EntityRule| match rule {
+                EntityRule::Pattern(pattern) => format!("/{pattern}/"),
+                EntityRule::Values(values) => {
+                    values.iter().map(value).collect::<Vec<_>>().join(" ")
+                }
+            };
+            let said: Vec<String> =
+                made.iter().map(|one| format!("{}: {}", one.name, rule(&one.rule))).collect();
+            assert_eq!(said.join(" "), expected, "{name}");
+            let found: Vec<&str> = report.left_out.iter().map(|one| one.what.as_str()).collect();
+            assert_eq!(found, left, "{name}");
         }
     }
 }

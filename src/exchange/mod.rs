@@ -165,4 +165,6 @@ impl From<knowledge::Finding> for Fault {
 }
 
 #[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod tests;

@@ -86,11 +86,11 @@ fn the_report_says_what_was_not_carried_over() {
         "read as rasa (told from the content)\n",
         "wrote a/entities.yaml\n",
         "wrote beyond/rows.jsonl\n",
-        "carried over: 6 intents, 13 examples (",
+        "carried over: 6 intents, 15 examples (5 zh, 10 en), 4 answers",
         "dropped: 1 sentence that stood there already\n",
         "  intent \"Return Item\" is return_item\n",
         "    2 × stories | ",
-        "stories.yml:3:1 | kefu has nothing of this kind | ",
+        "stories.yml:3:3 | kefu has nothing of this kind | ",
     ] {
         assert!(said.contains(wanted), "{wanted:?} is missing in\n{said}");
     }
@@ -138,7 +138,7 @@ fn bad_input_is_refused_and_nothing_is_written() {
         (
             "cut.json",
             b"{\"luis_schema_version\": \"7\", \"intents\": [",
-            "cut.json:1:41: the file ends here",
+            "cut.json:1:42: the file ends here",
         ),
         ("list.json", b"[]", "name it with --from"),
         ("columns.csv", b"text,foo\na,b\n", "columns.csv:1:1: the first row names a text column"),

@@ -1,5 +1,7 @@
 //! An intent of Dialogflow: training phrases, responses, parameters; and what it has besides.
 
+use std::collections::btree_map::Entry;
+
 use super::{Files, NO_COUNTERPART, built_in};
 use crate::exchange::draft::{Draft, DraftSlot, DraftValue, Sentence, SlotKind};
 use crate::exchange::node::{Node, Reading, Value};
@@ -141,15 +143,14 @@ fn slot(reading: &mut Reading<'_>, parameter: &Node, draft: &mut Draft) -> Optio
         let place = reading.place(one.at);
         let tag = one.get("lang").and_then(Node::text);
         let Some(lang) = draft.lang(tag, text, &place) else { continue };
-        if prompt.contains_key(&lang) {
-            draft.leave(
-                "further prompts of a parameter",
-                &place,
-                "a slot has one a language",
-                "nothing",
-            );
-        } else {
-            prompt.insert(lang, text.to_owned());
+        match prompt.entry(lang) {
+            Entry::Vacant(free) => {
+                free.insert(text.to_owned());
+            }
+            Entry::Occupied(_) => {
+                let why = "a slot has one a language";
+                draft.leave("further prompts of a parameter", &place, why, "nothing");
+            }
         }
     }
     let required = parameter.is_set("required");

@@ -1,13 +1,19 @@
 //! A knowledge base as an agent of Dialogflow ES, to be zipped and restored there.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::exchange::target::{Part, Target};
-use crate::intent::knowledge::{EntityKind, EntityRule, EntityValue, Intent, Lang, Slot};
+use crate::intent::knowledge::{
+    EntityDefinition, EntityKind, EntityRule, EntityValue, Intent, Lang, Slot,
+};
 
 /// Intents of Dialogflow hold at most so many phrases.
 const MAX_PHRASES: usize = 2_000;
+/// Its own name for what no intent means.
+const FALLBACK: &str = "Default Fallback Intent";
 
 pub(in crate::exchange) fn write(target: &mut Target<'_>) -> Vec<(String, String)> {
     target.leave_parts(&[
@@ -18,70 +24,63 @@ pub(in crate::exchange) fn write(target: &mut Target<'_>) -> Vec<(String, String
         Part::Action,
     ]);
     target.leave_unreachable();
-    let knowledge = target.knowledge;
     let mut files = vec![
         ("agent.json".to_owned(), pretty(&agent())),
         ("package.json".to_owned(), pretty(&json!({"version": "1.0.0"}))),
     ];
-    for entity in &knowledge.entities {
-        let (values, is_pattern): (Vec<Value>, bool) = match &entity.rule {
-            EntityRule::Values(values) => (values.iter().map(entry).collect(), false),
-            EntityRule::Pattern(pattern) => {
-                (vec![json!({"value": pattern, "synonyms": [pattern]})], true)
-            }
-        };
-        let file = file_name(&entity.name);
-        let own = json!({
-            "id": id("entity", &entity.name), "name": entity.name, "isOverridable": true,
-            "isEnum": false, "isRegexp": is_pattern, "automatedExpansion": false,
-            "allowFuzzyExtraction": false,
-        });
-        files.push((format!("entities/{file}.json"), pretty(&own)));
-        for tag in ["en", "zh-cn"] {
-            let path = format!("entities/{file}_entries_{tag}.json");
-            files.push((path, pretty(&Value::Array(values.clone()))));
+    target.knowledge.entities.iter().for_each(|one| entity(&mut files, one));
+    for one in target.knowledge.intents.iter().filter(|one| !one.examples.is_empty()) {
+        if one.examples.len() > MAX_PHRASES {
+            let why = format!("dialogflow takes {MAX_PHRASES} phrases an intent");
+            target.report.notes.push(format!("{:?} has {}, and {why}", one.id, one.examples.len()));
         }
-    }
-    for intent in knowledge.intents.iter().filter(|one| !one.examples.is_empty()) {
-        if intent.examples.len() > MAX_PHRASES {
-            let note = format!(
-                "{:?} has more than {MAX_PHRASES} phrases, which Dialogflow does not take",
-                intent.id
-            );
-            target.report.notes.push(note);
-        }
-        let file = file_name(&intent.id);
-        let own = self::intent(&intent.id, false, messages(intent), parameters(intent, target));
+        let file = file_name(&one.id);
+        let own = intent(&one.id, &messages(one), &parameters(one, target));
         files.push((format!("intents/{file}.json"), pretty(&own)));
-        for lang in [Lang::Zh, Lang::En] {
-            let of_lang = intent.examples.iter().filter(|one| one.lang == lang);
-            let phrases: Vec<Value> =
-                of_lang.map(|one| phrase(&intent.id, &one.text, lang)).collect();
-            push_phrases(&mut files, &file, lang, phrases);
-        }
+        let texts = one.examples.iter().map(|example| (example.lang, example.text.as_str()));
+        phrases(&mut files, &one.id, texts);
     }
     if !target.out_of_scope.is_empty() {
-        let name = "Default Fallback Intent";
-        files.push((
-            format!("intents/{name}.json"),
-            pretty(&self::intent(name, true, vec![], vec![])),
-        ));
-        for lang in [Lang::Zh, Lang::En] {
-            let of_lang = target.out_of_scope.iter().filter(|text| Lang::of(text) == lang);
-            push_phrases(
-                &mut files,
-                name,
-                lang,
-                of_lang.map(|text| phrase(name, text, lang)).collect(),
-            );
-        }
+        files.push((format!("intents/{FALLBACK}.json"), pretty(&intent(FALLBACK, &[], &[]))));
+        let texts = target.out_of_scope.iter().map(|text| (Lang::of(text), text.as_str()));
+        phrases(&mut files, FALLBACK, texts);
     }
     files
 }
 
-fn push_phrases(files: &mut Vec<(String, String)>, file: &str, lang: Lang, phrases: Vec<Value>) {
-    if !phrases.is_empty() {
-        let path = format!("intents/{file}_usersays_{}.json", tag(lang));
+/// An entity's own file and its entries, which stand in both languages since ours have none.
+fn entity(files: &mut Vec<(String, String)>, entity: &EntityDefinition) {
+    let (entries, is_pattern): (Vec<Value>, bool) = match &entity.rule {
+        EntityRule::Values(values) => (values.iter().map(entry).collect(), false),
+        EntityRule::Pattern(pattern) => {
+            (vec![json!({"value": pattern, "synonyms": [pattern]})], true)
+        }
+    };
+    let file = file_name(&entity.name);
+    let own = json!({
+        "id": id("entity", &entity.name), "name": entity.name, "isOverridable": true,
+        "isEnum": false, "isRegexp": is_pattern, "automatedExpansion": false,
+        "allowFuzzyExtraction": false,
+    });
+    files.push((format!("entities/{file}.json"), pretty(&own)));
+    let entries = pretty(&Value::Array(entries));
+    for lang in [Lang::Zh, Lang::En] {
+        files.push((format!("entities/{file}_entries_{}.json", tag(lang)), entries.clone()));
+    }
+}
+
+/// The phrases of an intent, a file a language.
+fn phrases<'a>(
+    files: &mut Vec<(String, String)>,
+    intent: &str,
+    texts: impl Iterator<Item = (Lang, &'a str)>,
+) {
+    let mut by_language: BTreeMap<Lang, Vec<Value>> = BTreeMap::new();
+    for (lang, text) in texts {
+        by_language.entry(lang).or_default().push(phrase(intent, text, lang));
+    }
+    for (lang, phrases) in by_language {
+        let path = format!("intents/{}_usersays_{}.json", file_name(intent), tag(lang));
         files.push((path, pretty(&Value::Array(phrases))));
     }
 }
@@ -96,7 +95,8 @@ fn agent() -> Value {
     })
 }
 
-fn intent(name: &str, is_fallback: bool, messages: Vec<Value>, parameters: Vec<Value>) -> Value {
+fn intent(name: &str, messages: &[Value], parameters: &[Value]) -> Value {
+    let is_fallback = name == FALLBACK;
     let action = if is_fallback { "input.unknown" } else { "" };
     json!({
         "id": id("intent", name), "name": name, "auto": true, "contexts": [], "priority": 500_000,

@@ -1,9 +1,10 @@
 //! The `nlu:` list: intents with examples, synonyms, regular expressions, lookup tables.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::markup;
-use crate::exchange::draft::{Draft, DraftEntity, DraftValue};
+use crate::exchange::draft::{Draft, DraftValue};
+use crate::exchange::ids::is_out_of_scope;
 use crate::exchange::node::{At, Node, Reading, Value};
 use crate::knowledge::Place;
 
@@ -50,27 +51,28 @@ impl Loose {
                 draft.leave(format!("the regex {name:?}"), &place, why, advice);
             }
         }
-        for synonym in self.synonyms {
-            let knows = |one: &DraftValue| one.value == synonym.value;
-            let owners = |entity: &&mut DraftEntity| {
-                entity.values.iter().any(knows) || entity.seen.iter().any(knows)
-            };
-            let mut is_used = false;
-            for entity in draft.entities.iter_mut().filter(owners) {
-                is_used = true;
-                let DraftValue { value, synonyms, place } = &synonym;
-                let (value, synonyms, place) = (value.clone(), synonyms.clone(), place.clone());
-                let list =
-                    if entity.values.is_empty() { &mut entity.seen } else { &mut entity.values };
-                list.push(DraftValue { value, synonyms, place });
+        let mut owners: HashMap<String, BTreeSet<usize>> = HashMap::new();
+        for (number, entity) in draft.entities.iter().enumerate() {
+            for one in entity.values.iter().chain(&entity.seen) {
+                owners.entry(one.value.clone()).or_default().insert(number);
             }
-            if !is_used {
+        }
+        for DraftValue { value, synonyms, place } in self.synonyms {
+            let Some(entities) = owners.get(&value) else {
                 draft.leave(
-                    format!("the synonyms of {:?}", synonym.value),
-                    &synonym.place,
+                    format!("the synonyms of {value:?}"),
+                    &place,
                     "no entity has this value",
                     "add the value and its synonyms to an entity",
                 );
+                continue;
+            };
+            for &number in entities {
+                let entity = &mut draft.entities[number];
+                let list =
+                    if entity.values.is_empty() { &mut entity.seen } else { &mut entity.values };
+                let (value, synonyms) = (value.clone(), synonyms.clone());
+                list.push(DraftValue { value, synonyms, place: place.clone() });
             }
         }
     }
@@ -134,7 +136,7 @@ fn intent(
     draft: &mut Draft,
 ) {
     let topic = reading.source.stem();
-    if examples.is_empty() && !crate::exchange::ids::is_out_of_scope(name) {
+    if examples.is_empty() && !is_out_of_scope(name) {
         draft.intent(name, &topic, place);
     }
     for Example { text, at, has_metadata } in examples {
