@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn formats_are_told_apart() {
-        let rows: &[(&[(&str, &str)], Result<Format, &str>)] = &[
+        type Row<'a> = (&'a [(&'a str, &'a str)], Result<Format, &'a str>);
+        let rows: &[Row<'_>] = &[
             (&[("nlu.yml", "version: \"3.1\"\nnlu:\n- intent: a\n")], Ok(Format::Rasa)),
             (&[("d/nlu.md", "## intent:greet\n- hi\n")], Ok(Format::Rasa)),
             (&[("d.json", "{\"rasa_nlu_data\": {}}")], Ok(Format::Rasa)),
@@ -131,7 +132,7 @@ mod tests {
             match (detect(&sources), expected) {
                 (Ok(found), Ok(wanted)) => assert_eq!(found, *wanted, "{files:?}"),
                 (Err(reason), Err(wanted)) => {
-                    assert!(reason.contains(wanted), "{files:?}: {reason}")
+                    assert!(reason.contains(wanted), "{files:?}: {reason}");
                 }
                 (found, _) => panic!("{files:?}: {found:?}"),
             }

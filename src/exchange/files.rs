@@ -225,17 +225,28 @@ fn text(bytes: Vec<u8>) -> Result<String, (At, String)> {
     }
 }
 
-/// Writes a folder of files. A folder that is not there, or is empty, appears whole. With `force`
-/// files go beside what is there, each whole; a knowledge base is checked together with it first.
+/// What happens to a folder or file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It is refused, unless it is an empty folder.
+    Refuse,
+    /// Files go beside what is there, and replace those of the same name.
+    Replace,
+    /// As `Replace`, once the folder as it would be is known to be a knowledge base.
+    Join,
+}
+
+/// Writes a folder of files. One that is not there, or is empty, appears whole; in one that is
+/// used, each file appears whole.
 ///
 /// Returns the files that were replaced.
 ///
 /// # Errors
-/// [`FileError`]; nothing was written, but for an error of the disk with `force`.
+/// [`FileError`]; nothing was written, but for an error of the disk in a folder that is used.
 pub fn write_folder(
     folder: &Path,
     files: &[(String, String)],
-    force: bool,
+    existing: Existing,
 ) -> Result<Vec<PathBuf>, FileError> {
     let io = |source| FileError::Io { what: "write", path: folder.to_owned(), source };
     let is_used = match fs::read_dir(folder) {
@@ -243,19 +254,15 @@ pub fn write_folder(
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(io(error)),
     };
-    if is_used && !force {
-        return Err(FileError::Taken(folder.to_owned()));
-    }
     if is_used {
-        check_together(folder, files)?;
-        let mut replaced = Vec::new();
-        for (name, text) in files {
-            let path = folder.join(name);
-            if path.exists() {
-                replaced.push(path.clone());
-            }
-            write_file(&path, text)?;
+        match existing {
+            Existing::Refuse => return Err(FileError::Taken(folder.to_owned())),
+            Existing::Replace => {}
+            Existing::Join => check_together(folder, files)?,
         }
+        let paths = files.iter().map(|(name, _)| folder.join(name));
+        let replaced = paths.filter(|path| path.exists()).collect();
+        files.iter().try_for_each(|(name, text)| write_file(&folder.join(name), text))?;
         return Ok(replaced);
     }
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -275,13 +282,13 @@ pub fn write_folder(
     Ok(Vec::new())
 }
 
-/// Writes one file that is not there yet, or replaces it with `force`. True when it was replaced.
+/// Writes one file. True when it replaced one.
 ///
 /// # Errors
 /// [`FileError`]; the old file stays then.
-pub fn write_single(path: &Path, text: &str, force: bool) -> Result<bool, FileError> {
+pub fn write_single(path: &Path, text: &str, existing: Existing) -> Result<bool, FileError> {
     let is_there = path.exists();
-    if is_there && !force {
+    if is_there && existing == Existing::Refuse {
         return Err(FileError::Taken(path.to_owned()));
     }
     write_file(path, text)?;
@@ -354,13 +361,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("a/b");
         let good = [("x.yaml".to_owned(), "1".to_owned()), ("d/y.json".to_owned(), "2".to_owned())];
-        assert_eq!(write_folder(&target, &good, false).unwrap(), [PathBuf::new(); 0]);
+        assert_eq!(write_folder(&target, &good, Existing::Refuse).unwrap().len(), 0);
         assert_eq!(fs::read_to_string(target.join("d/y.json")).unwrap(), "2");
-        assert!(matches!(write_folder(&target, &good, false), Err(FileError::Taken(_))));
+        assert!(matches!(write_folder(&target, &good, Existing::Refuse), Err(FileError::Taken(_))));
         // A name that cannot be written stops the whole.
         let other = root.path().join("a/c");
         let bad = [("x".to_owned(), "1".to_owned()), ("x/y".to_owned(), "2".to_owned())];
-        assert!(write_folder(&other, &bad, false).is_err());
+        assert!(write_folder(&other, &bad, Existing::Refuse).is_err());
         let left: Vec<_> = fs::read_dir(root.path().join("a")).unwrap().flatten().collect();
         assert_eq!(left.len(), 1, "{left:?}");
     }
@@ -374,11 +381,12 @@ mod tests {
         };
         let (name, text) = file("old.yaml", "one");
         fs::write(folder.path().join(name), text).unwrap();
-        let clash = write_folder(folder.path(), &[file("new.yaml", "one")], true).unwrap_err();
+        let clash =
+            write_folder(folder.path(), &[file("new.yaml", "one")], Existing::Join).unwrap_err();
         assert!(clash.to_string().contains("KB004"), "{clash}");
         assert!(!folder.path().join("new.yaml").exists());
         let fine = [file("new.yaml", "two"), file("old.yaml", "three")];
-        let replaced = write_folder(folder.path(), &fine, true).unwrap();
+        let replaced = write_folder(folder.path(), &fine, Existing::Join).unwrap();
         assert_eq!(replaced, [folder.path().join("old.yaml")]);
     }
 }

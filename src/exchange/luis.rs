@@ -181,14 +181,3 @@ pub(super) fn utf16_slice(text: &str, start: usize, length: usize) -> Option<Str
     let units: Vec<u16> = text.encode_utf16().collect();
     String::from_utf16(units.get(start..start.checked_add(length)?)?).ok()
 }
-
-/// Counts of values by name, for tests of both Azure formats.
-#[cfg(test)]
-pub(super) fn sizes(imported: &super::Imported) -> std::collections::HashMap<String, usize> {
-    use crate::intent::knowledge::EntityRule;
-    let size = |rule: &EntityRule| match rule {
-        EntityRule::Values(values) => values.len(),
-        EntityRule::Pattern(_) => 0,
-    };
-    imported.knowledge.entities.iter().map(|one| (one.name.clone(), size(&one.rule))).collect()
-}

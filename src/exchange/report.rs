@@ -12,6 +12,9 @@ use super::Format;
 use crate::intent::knowledge::{EntityRule, KnowledgeBase, Lang};
 use crate::knowledge::Place;
 
+/// So many shared sentences are shown to people.
+const SHOWN: usize = 20;
+
 /// The account of one import or export.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -190,8 +193,11 @@ impl fmt::Display for Report {
         if !self.shared.is_empty() {
             writeln!(f, "in two intents, kept in both; train-intents validate finds them again:")?;
         }
-        for Shared { text, intents: [one, other], place } in &self.shared {
+        for Shared { text, intents: [one, other], place } in self.shared.iter().take(SHOWN) {
             writeln!(f, "  {text:?} of {one} and {other}, {place}")?;
+        }
+        if self.shared.len() > SHOWN {
+            writeln!(f, "  and {} more, which --json lists", self.shared.len() - SHOWN)?;
         }
         if self.left_out.is_empty() {
             return write!(f, "not carried over: nothing");

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 
 use super::draft::Draft;
-use super::ids::is_out_of_scope;
 use super::node::{At, Node, Reading, Value};
 use super::target::{Part, Target};
 use super::{Fault, Format, Source, json};
@@ -247,8 +246,7 @@ fn columns(
     if first.len() == 2 && records.len() > 1 {
         let distinct =
             |column| records.iter().filter_map(|one| one.get(column)).collect::<HashSet<_>>().len();
-        let named = (text.is_some() || intent.is_some()) && !is_out_of_scope(&first[1]);
-        if !named {
+        if text.is_none() && intent.is_none() {
             let (text, intent) = if distinct(0) < distinct(1) { (1, 0) } else { (0, 1) };
             return Ok((Columns { text, intent, lang: None, split: None, others: vec![] }, false));
         }

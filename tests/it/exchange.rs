@@ -202,6 +202,9 @@ fn an_export_can_be_imported_again() {
         let report: Value = serde_json::from_str(&said).unwrap();
         assert!(!report["left_out"].as_array().unwrap().is_empty(), "{format}");
         ends(2, train_intents(folder.path(), &args));
+        let (again, _) = ends(0, train_intents(folder.path(), &[&args[..], &["--force"]].concat()));
+        let again: Value = serde_json::from_str(&again).unwrap();
+        assert_eq!(again["replaced"], again["files"], "{format}");
         let back = format!("back-{format}");
         ends(0, train_intents(folder.path(), &["import", out, "--to", &back]));
         let again = kefu::knowledge::load(&folder.path().join(&back)).unwrap();

@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{KnowledgeArgs, Outcome, Output};
-use crate::exchange::{self, Format, Report, files};
+use crate::exchange::files::{self, Existing};
+use crate::exchange::{self, Format, Report};
 use crate::knowledge;
 use crate::training::dataset;
 
@@ -61,14 +62,15 @@ pub(super) fn run(args: &ExportArgs, out: &mut Output) -> anyhow::Result<Outcome
     let (mut knowledge, places) = knowledge::load_with_places(&args.knowledge.intents)?;
     let out_of_scope = dataset::supplement(&args.knowledge.training_data, &mut knowledge)?;
     let exported = exchange::export(args.to.format(), &knowledge, &places, &out_of_scope);
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     let (written, replaced) = match &exported.files[..] {
         [(name, text)] if name.is_empty() => {
-            let is_replaced = files::write_single(&args.out, text, args.force)?;
+            let is_replaced = files::write_single(&args.out, text, existing)?;
             let paths = vec![args.out.clone()];
             (paths.clone(), if is_replaced { paths } else { Vec::new() })
         }
         all => {
-            let replaced = files::write_folder(&args.out, all, args.force)?;
+            let replaced = files::write_folder(&args.out, all, existing)?;
             (all.iter().map(|(name, _)| args.out.join(name)).collect(), replaced)
         }
     };

@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{Outcome, Output};
-use crate::exchange::{self, Fault, Format, OUT_OF_SCOPE_FILE, Report, files};
+use crate::exchange::files::{self, Existing, FileError};
+use crate::exchange::{self, Fault, Format, OUT_OF_SCOPE_FILE, Report};
 use crate::intent::knowledge::Lang;
 
 /// Arguments of `import`.
@@ -135,12 +136,13 @@ fn write(
         && path.exists()
         && !args.force
     {
-        return Err(files::FileError::Taken((*path).clone()).into());
+        return Err(FileError::Taken((*path).clone()).into());
     }
-    let mut replaced = files::write_folder(&args.to, &all, args.force)?;
+    let existing = if args.force { Existing::Join } else { Existing::Refuse };
+    let mut replaced = files::write_folder(&args.to, &all, existing)?;
     let mut written: Vec<PathBuf> = all.iter().map(|(name, _)| args.to.join(name)).collect();
     if let Some((path, text)) = beyond {
-        if files::write_single(path, &text, args.force)? {
+        if files::write_single(path, &text, existing)? {
             replaced.push(path.clone());
         }
         written.push(path.clone());
