@@ -83,9 +83,9 @@ mod tests {
             (vec!["Default Welcome Intent"], vec!["default_welcome_intent"]),
             (vec!["BookFlight", "HTTPError"], vec!["book_flight", "httperror"]),
             (vec!["a.b (c)"], vec!["a_b_c"]),
-            (vec!["查询订单"], vec!["intent_9f4c3a5a"]),
-            (vec!["订单 query"], vec!["query_5d7c2a3b"]),
-            (vec!["!!!"], vec!["intent_00000000"]),
+            (vec!["查询订单"], vec!["intent_bdf6d47e"]),
+            (vec!["订单 query"], vec!["query_c7b4d419"]),
+            (vec!["!!!"], vec!["intent_e84c538e"]),
             // A valid name keeps itself, wherever it stands.
             (
                 vec!["Order Status", "order_status", "ORDER STATUS"],
@@ -93,20 +93,8 @@ mod tests {
             ),
             (vec!["oos "], vec!["oos_2"]),
         ] {
-            let ids = all(&names, "intent", &["oos"]);
-            assert_eq!(ids.len(), expected.len());
-            for (id, wanted) in ids.iter().zip(expected) {
-                // The digits of a hash are pinned by their count here, by their value below.
-                let is_hashed = wanted.starts_with("intent_") || wanted.starts_with("query_");
-                let same = if is_hashed {
-                    id.len() == wanted.len() && id[..id.len() - 8] == wanted[..wanted.len() - 8]
-                } else {
-                    id == wanted
-                };
-                assert!(same, "{names:?}: {id} is not {wanted}");
-            }
+            assert_eq!(all(&names, "intent", &["oos"]), expected, "{names:?}");
         }
-        assert_eq!(one("查询订单", "intent"), one("查询订单", "intent"));
         assert_ne!(one("查询订单", "intent"), one("取消订单", "intent"));
         assert!(one(&"长".repeat(500), "intent").len() <= 128);
         assert!(one(&"a".repeat(500), "intent").len() <= 128);

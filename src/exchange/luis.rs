@@ -3,6 +3,7 @@
 use super::draft::{Draft, DraftValue};
 use super::node::{Node, Reading, Value};
 use super::{Fault, Source, json};
+use crate::knowledge::Place;
 
 const NO_COUNTERPART: &str = "kefu has nothing of this kind";
 
@@ -167,12 +168,16 @@ fn utterance(reading: &mut Reading<'_>, node: &Node, culture: Option<&str>, draf
 
 pub(super) const OUTSIDE: &str = "the entity lies outside of its text; export the app again";
 
-/// A marked value, of an entity that the app defines.
-pub(super) fn saw(entity: &str, value: &str, place: &crate::knowledge::Place, draft: &mut Draft) {
-    if draft.has_entity(entity) && !value.trim().is_empty() {
+/// A marked value. Those of prebuilt entities are found without a list.
+pub(super) fn saw(entity: &str, value: &str, place: &Place, draft: &mut Draft) {
+    if draft.has_entity(entity) {
         let value = value.trim().to_owned();
         let seen = DraftValue { value, synonyms: Vec::new(), place: place.clone() };
         draft.entity(entity, place).seen.push(seen);
+    } else if !is_built_in(entity) {
+        let what = format!("marked values of the entity {entity:?}");
+        let why = "it has no values of its own there";
+        draft.leave(what, place, why, "list the values under entities");
     }
 }
 

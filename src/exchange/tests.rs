@@ -144,6 +144,7 @@ fn dialogflow_is_read_with_its_languages_and_parameters() {
             "1 further prompts of a parameter",
             "1 input contexts",
             "1 lists of values in parameters",
+            "1 marks of \"@sys.geo-city\" in phrases",
             "1 output contexts",
             "1 parameters of the type \"@sys.geo-city\"",
             "1 placeholders in responses",
@@ -179,8 +180,14 @@ fn azure_is_read_by_utf_16_offsets() {
     let rooms: Vec<&str> = values(&clu, "room").iter().map(|one| one.value.as_str()).collect();
     assert_eq!(rooms, ["kitchen", "阳台"]);
     assert_eq!(texts(of(&clu, "buy_plant"), Lang::Zh), ["给阳台来一盆蕨"]);
-    let prebuilt = "1 the prebuilt entity \"Quantity.Temperature\"";
-    assert_left(&clu.report, &[prebuilt, "1 utterances of the test set"]);
+    assert_left(
+        &clu.report,
+        &[
+            "1 marked values of the entity \"When\"",
+            "1 the prebuilt entity \"Quantity.Temperature\"",
+            "1 utterances of the test set",
+        ],
+    );
 }
 
 #[test]
@@ -195,6 +202,20 @@ fn rows_are_read_with_all_their_quirks() {
     let jsonl = read(Format::Jsonl, "rows/shop.jsonl");
     assert_eq!((jsonl.report.carried.intents, jsonl.out_of_scope.len()), (2, 1));
     assert_left(&jsonl.report, &["1 rows of the split \"test\""]);
+}
+
+#[test]
+fn the_user_knows_the_language_better_than_file_and_script() {
+    for name in ["dialogflow", "azure/clu.json", "rasa", "rows/shop.csv"] {
+        let path = fixture(name);
+        let mut found = files::read(&path).unwrap();
+        let format = detect(&found.sources).unwrap();
+        found.keep(format);
+        let imported = import(format, &path, &found.sources, Some(Lang::Zh)).unwrap();
+        let langs: Vec<&Lang> = imported.report.carried.examples.keys().collect();
+        assert_eq!(langs, [&Lang::Zh], "{name}");
+        assert!(!left(&imported.report).iter().any(|one| one.contains("language")), "{name}");
+    }
 }
 
 /// Faults of one file with this text.

@@ -181,13 +181,18 @@ fn phrase(reading: &mut Reading<'_>, intent: &str, lang: &str, phrase: &Node, dr
         };
         text.push_str(piece);
         let meta = part.get("meta").and_then(Node::text).unwrap_or_default();
-        if let Some(entity) = meta.strip_prefix('@').filter(|name| draft.has_entity(name)) {
-            let seen = DraftValue {
-                value: piece.trim().to_owned(),
-                synonyms: vec![],
-                place: place.clone(),
-            };
-            draft.entity(entity, &place).seen.push(seen);
+        match meta.strip_prefix('@') {
+            Some(entity) if draft.has_entity(entity) => {
+                let value = piece.trim().to_owned();
+                let seen = DraftValue { value, synonyms: vec![], place: place.clone() };
+                draft.entity(entity, &place).seen.push(seen);
+            }
+            Some(entity) if built_in(meta).is_none() && entity != "sys.ignore" => {
+                let what = format!("marks of {meta:?} in phrases");
+                let advice = "define an entity with its values";
+                draft.leave(what, &place, "kefu has no such entity", advice);
+            }
+            _ => {}
         }
     }
     if text.trim().is_empty() {
