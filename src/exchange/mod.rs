@@ -2,7 +2,7 @@
 //! fit.
 //!
 //! Called by `train-intents import` and `export`. The conversions are pure: texts in, texts out. A
-//! format fills a [`draft::Draft`], `assemble` makes a knowledge base of it that
+//! format fills a `draft::Draft`, `assemble` makes a knowledge base of it that
 //! `crate::knowledge` accepts. Files are read and written in [`files`] only.
 
 mod assemble;
@@ -24,7 +24,7 @@ mod target;
 mod yaml;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -132,7 +132,7 @@ pub struct Imported {
 /// Everything that is wrong with the files.
 pub fn import(
     format: Format,
-    root: &std::path::Path,
+    root: &Path,
     sources: &[Source],
     lang: Option<Lang>,
 ) -> Result<Imported, Vec<Fault>> {
@@ -160,7 +160,8 @@ pub fn import(
 impl From<knowledge::Finding> for Fault {
     fn from(finding: knowledge::Finding) -> Self {
         let knowledge::Finding { code, file, line, column, message } = finding;
-        Self { place: Place { file, line, column }, reason: format!("{code}: {message}") }
+        let reason = format!("the file that this would make is wrong: {code}: {message}");
+        Self { place: Place { file, line, column }, reason }
     }
 }
 

@@ -8,7 +8,7 @@ mod write;
 
 use super::detect::is_old_rasa;
 use super::draft::Draft;
-use super::node::{Node, Reading, Value};
+use super::node::{At, Node, Reading, Value};
 use super::{Fault, Source, yaml};
 pub(super) use write::write;
 
@@ -35,7 +35,7 @@ pub(super) fn read(sources: &[Source], draft: &mut Draft) {
         if is_old_rasa(source) {
             let reason = "this is training data of Rasa 1.x; make YAML of it first, with the command \
                           `rasa data convert nlu` of Rasa 2.8";
-            reading.fault(super::node::At::START, reason);
+            reading.fault(At::START, reason);
         } else if source.extension() != "md" {
             match parse(source) {
                 Ok(Some(node)) => files.push((source, node)),
@@ -76,14 +76,18 @@ pub(super) fn read(sources: &[Source], draft: &mut Draft) {
     });
 }
 
-/// The file as a map; none for configurations and other files without training data.
+/// The file as a map; none for configurations and others without training data.
 fn parse(source: &Source) -> Result<Option<Node>, Fault> {
     let fault = |at, reason| Fault { place: source.place(at), reason };
     if source.text.trim().is_empty() {
         let reason = "the file is empty; it needs nlu: with intents".to_owned();
-        return Err(fault(super::node::At::START, reason));
+        return Err(fault(At::START, reason));
     }
     let node = yaml::parse(&source.text).map_err(|(at, reason)| fault(at, reason))?;
+    // A file of comments, as `rasa init` writes one.
+    if node.value == Value::Null {
+        return Ok(None);
+    }
     if !matches!(node.value, Value::Map(_)) {
         let reason = format!("the file is {}, and must have keys such as nlu:", node.kind());
         return Err(fault(node.at, reason));
