@@ -1,10 +1,11 @@
 //! Kefu: customer service with an understanding of its own.
 //!
-//! Read top-down: the domain (`intent`), the ports it stands on (`encoder`, `index`), what feeds
+//! Read top-down: the domain (`intent`, `dialogue`), the ports it stands on (`encoder`, `index`), what feeds
 //! it (`knowledge`, `models`, `training`, `artifact`) and checks it (`lint`), where it meets the
 //! clock (`understand`), and the edges (`http`, `cli`) that `server` puts together. Imports run one
 //! way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
 
+pub mod dialogue;
 pub mod intent;
 
 pub mod encoder;

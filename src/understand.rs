@@ -1,18 +1,20 @@
 //! Understands a message: the engine's steps around the encoder's queue, with their times.
 //!
-//! The one place where the pure engine meets the clock and the encoder's threads. The HTTP edge
-//! calls it.
+//! The one place where the pure engine meets the clock and the encoder's threads. The edges call
+//! it.
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
 use crate::artifact::Model;
+use crate::dialogue::form::Forms;
 use crate::encoder::{Encoder, EncoderPool, PoolError};
 use crate::intent::answer::{Answer, Steps, Thresholds};
 use crate::intent::engine::{Engine, FirstTier, Verdict};
+use crate::intent::entity::date::calendar::Moment;
 use crate::intent::keyword::KeywordMatch;
 use crate::intent::knowledge::KnowledgeBase;
 use crate::intent::normalize::{Normalized, normalize};
@@ -63,6 +65,7 @@ pub struct Understander {
 struct Serving {
     model: Arc<Model>,
     summary: Arc<ModelSummary>,
+    forms: Arc<Forms>,
 }
 
 /// What was answered, and by which model: the same one for all parts of one question.
@@ -72,6 +75,8 @@ pub struct Answered<T> {
     pub answer: T,
     /// Who answered.
     pub model: Arc<ModelSummary>,
+    /// The slots of its intents.
+    pub forms: Arc<Forms>,
 }
 
 /// A message on its way through the tiers.
@@ -108,8 +113,9 @@ impl Understander {
         text: &str,
         options: AskOptions,
     ) -> Result<Answered<Answer>, UnderstandError> {
-        let Answered { mut answer, model } = self.answer(std::iter::once(text), options).await?;
-        Ok(Answered { answer: answer.pop().expect("one answer a text"), model })
+        let Answered { mut answer, model, forms } =
+            self.answer(std::iter::once(text), options).await?;
+        Ok(Answered { answer: answer.pop().expect("one answer a text"), model, forms })
     }
 
     /// Answers many messages in order; all are admitted or none.
@@ -147,7 +153,8 @@ impl Understander {
             }
         }
         let answer = asked.into_iter().map(|one| one.answer(engine, options)).collect();
-        Ok(Answered { answer, model: Arc::clone(&serving.summary) })
+        let (model, forms) = (Arc::clone(&serving.summary), Arc::clone(&serving.forms));
+        Ok(Answered { answer, model, forms })
     }
 
     /// Embeds texts: one unit-norm vector each, in order, normalised first as everywhere.
@@ -241,7 +248,8 @@ impl Serving {
             index: index.kind().to_string(),
             thresholds: engine.classifier().calibration().thresholds,
         });
-        Self { model, summary }
+        let forms = Forms::new(engine.knowledge()).expect("the engine has compiled the same slots");
+        Self { summary, forms: Arc::new(forms), model }
     }
 }
 
@@ -254,6 +262,13 @@ impl Deref for KnowledgeHandle {
     fn deref(&self) -> &KnowledgeBase {
         self.0.engine.knowledge()
     }
+}
+
+/// The moment now, in UTC. A visitor's clock may show another day; whoever knows it says so.
+pub fn utc_now() -> Moment {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    Moment::of_unix(seconds)
 }
 
 fn micros(since: Instant) -> u64 {

@@ -43,7 +43,7 @@ impl Engine {
             #[cfg(test)]
             Kind::Canned(canned) => {
                 let answer = canned.ask(text, options)?;
-                Ok(Answered { answer, model: self.model() })
+                Ok(Answered { answer, model: self.model(), forms: canned.forms() })
             }
         }
     }
@@ -59,7 +59,7 @@ impl Engine {
             Kind::Canned(canned) => {
                 let answer: Result<_, _> =
                     texts.iter().map(|text| canned.ask(text, options)).collect();
-                Ok(Answered { answer: answer?, model: self.model() })
+                Ok(Answered { answer: answer?, model: self.model(), forms: canned.forms() })
             }
         }
     }

@@ -39,6 +39,8 @@ pub(super) enum ErrorCode {
     TextTooLong,
     BatchEmpty,
     BatchTooLarge,
+    UnknownIntent,
+    UnknownSlot,
     RateLimited,
     Busy,
     Internal,
@@ -69,7 +71,7 @@ pub(super) enum Retry {
 
 /// The table, in the order of [`ErrorCode`].
 #[rustfmt::skip]
-pub(super) static TABLE: [ErrorRow; 18] = {
+pub(super) static TABLE: [ErrorRow; 20] = {
     use self::{Retry::{AfterMs, No, Now}, StatusCode as S};
     [
         row("invalid_utf8", S::BAD_REQUEST, No, "the body is not UTF-8"),
@@ -85,6 +87,8 @@ pub(super) static TABLE: [ErrorRow; 18] = {
         row("text_too_long", S::UNPROCESSABLE_ENTITY, No, "a text is over `--max-text-chars`"),
         row("batch_empty", S::UNPROCESSABLE_ENTITY, No, "the batch holds no text"),
         row("batch_too_large", S::UNPROCESSABLE_ENTITY, No, "the batch is over `--max-batch`"),
+        row("unknown_intent", S::UNPROCESSABLE_ENTITY, No, "`slots` names an intent that is not there"),
+        row("unknown_slot", S::UNPROCESSABLE_ENTITY, No, "`slots` names a slot that its intent does not have"),
         row("rate_limited", S::TOO_MANY_REQUESTS, AfterMs(1000), "the address is over `--rate-limit`"),
         row("busy", S::TOO_MANY_REQUESTS, AfterMs(1000), "`--max-concurrent` or `--queue` is reached"),
         row("internal", S::INTERNAL_SERVER_ERROR, No, "a fault of the server; its log says"),

@@ -18,6 +18,7 @@ pub mod metrics;
 mod openai;
 mod openapi;
 mod rasa;
+mod slots;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trace;

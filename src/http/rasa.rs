@@ -102,7 +102,7 @@ pub(super) async fn parse(
 ) -> Result<axum::Json<ParseAnswer>, ApiError> {
     state.limits.check_text(&request.text, None)?;
     let options = AskOptions { top_k: RANKED, explain: false };
-    let Answered { answer, model } = state.engine.ask(&request.text, options).await?;
+    let Answered { answer, model, .. } = state.engine.ask(&request.text, options).await?;
     state.metrics.classified(&answer);
     let threshold = model.thresholds.matched;
     Ok(axum::Json(translate(request, answer, threshold)))

@@ -9,6 +9,7 @@ use tower::ServiceExt;
 
 use super::auth::KeyDigest;
 use super::*;
+use crate::dialogue::form::Forms;
 use crate::intent::answer::{Alternative, Answer, Status, Thresholds, Tier};
 use crate::intent::entity::Extractor;
 use crate::intent::knowledge::{Action, Example, Intent, KnowledgeBase, Lang, Webhook};
@@ -55,6 +56,10 @@ impl Canned {
 
     pub(super) fn knowledge(&self) -> KnowledgeBase {
         knowledge()
+    }
+
+    pub(super) fn forms(&self) -> Arc<Forms> {
+        Arc::new(Forms::new(&knowledge()).expect("there is nothing to compile"))
     }
 
     pub(super) fn model(&self) -> ModelSummary {

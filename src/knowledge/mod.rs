@@ -7,6 +7,7 @@ mod check;
 mod entities;
 mod format;
 mod places;
+mod slots;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -123,6 +124,7 @@ pub fn parse_with_places(
     findings.extend(entities::all(&entities));
     if complete {
         findings.extend(entities::unknown(&entries, &entities));
+        findings.extend(slots::never_given(&entries, &entities));
     }
     if !findings.is_empty() {
         findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
@@ -130,7 +132,7 @@ pub fn parse_with_places(
     }
     let (intents, places) =
         entries.into_iter().map(|(path, entry)| entry.into_intent(path)).unzip();
-    let entities = entities.into_iter().map(|(_, entry)| entry.into_definition()).collect();
+    let entities = entities.iter().map(|(_, entry)| entry.definition()).collect();
     Ok((KnowledgeBase { intents, entities }, Places { intents: places }))
 }
 
