@@ -1,9 +1,9 @@
 //! Kefu: customer service with an understanding of its own.
 //!
-//! Read top-down: the domain (`intent`, `dialogue`), the ports it stands on (`encoder`, `index`), what feeds
-//! it (`knowledge`, `models`, `training`, `artifact`) and checks it (`lint`), where it meets the
-//! clock (`understand`), and the edges (`http`, `cli`) that `server` puts together. Imports run one
-//! way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
+//! Read top-down: the domain (`intent`, `dialogue`), the ports it stands on (`encoder`, `index`),
+//! what feeds it (`knowledge`, `models`, `training`, `artifact`) and checks it (`lint`), where it
+//! meets the clock (`understand`), and the edges (`http`, `cli`) that `server` puts together. Imports
+//! run one way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
 
 pub mod dialogue;
 pub mod intent;

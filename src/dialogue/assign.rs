@@ -4,7 +4,7 @@ use super::form::Form;
 use super::slots::{Event, Filled, Filling, Message};
 use super::words;
 use crate::intent::entity::date::calendar::Moment;
-use crate::intent::entity::{Entity, answer_to};
+use crate::intent::entity::{Entity, EntitySource, answer_to};
 use crate::intent::knowledge::EntityKind;
 
 /// One message and what was made of it so far.
@@ -62,7 +62,9 @@ impl Assignment<'_> {
             .collect();
         if values.is_empty() && asked.is_some() {
             let answer = answer_to(kind, message.text, message.entities);
-            values.extend(answer.filter(|one| !self.fits_elsewhere(one)));
+            values.extend(
+                answer.filter(|one| !words::denies(message.text, one) && !self.fits_elsewhere(one)),
+            );
         }
         // “not X, I mean Y”: what is said last counts.
         if self.corrects && values.len() > slots.len() {
@@ -71,7 +73,9 @@ impl Assignment<'_> {
         // One value a slot, and several: “from the 5th to the 7th”.
         if slots.len() > 1 && values.len() >= slots.len() {
             for (slot, value) in slots.into_iter().zip(values) {
-                self.put(slot, &value);
+                if self.may_replace() || self.filling.value(self.name(slot)).is_none() {
+                    self.put(slot, &value);
+                }
             }
             return;
         }
@@ -137,7 +141,7 @@ impl Assignment<'_> {
             start,
             end: start + text.chars().count(),
             value: text.to_owned(),
-            source: crate::intent::entity::EntitySource::Builtin,
+            source: EntitySource::Builtin,
         };
         self.put(slot, &value);
     }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use super::slots::{Filled, Filling};
+use super::words;
 use crate::intent::entity::check::{CheckFault, ValueCheck};
 use crate::intent::knowledge::{
     EntityKind, Intent, KnowledgeBase, Lang, Localized, Slot, localized,
@@ -25,6 +26,8 @@ pub struct Form {
     intent: String,
     pub(super) slots: Vec<FormSlot>,
     confirm: Localized<String>,
+    /// The phrases that ask for the intent as a whole message.
+    phrases: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -85,6 +88,12 @@ impl Form {
             intent: intent.id.clone(),
             slots: intent.slots.iter().map(slot).collect::<Result<_, _>>()?,
             confirm: intent.confirm.clone(),
+            phrases: intent
+                .keywords
+                .iter()
+                .flat_map(|rule| &rule.exact)
+                .map(|phrase| words::phrase(phrase))
+                .collect(),
         })
     }
 
@@ -119,6 +128,11 @@ impl Form {
     /// intent asks none.
     pub fn confirm(&self, filling: &Filling, lang: Lang) -> Option<String> {
         localized(&self.confirm, lang).map(|text| self.fill_in(text, filling))
+    }
+
+    /// True when the whole message asks for this very intent: “取消” within a cancellation.
+    pub(super) fn is_asked_by(&self, text: &str) -> bool {
+        self.phrases.contains(&words::phrase(text))
     }
 
     /// How to ask for a slot; without a prompt in any language, the slot's name.

@@ -189,8 +189,7 @@ impl Form {
     pub fn fill(&self, mut filling: Filling, message: &Message<'_>, now: Moment) -> Turn {
         let mut events = self.mend(&mut filling, now);
         // “取消” within a cancellation urges it on.
-        let own = message.matched == Some(self.intent());
-        if words::cancels(message.text) && !own {
+        if words::cancels(message.text) && !self.is_asked_by(message.text) {
             filling.asked = None;
             filling.tries = 0;
             return Turn { filling, events, next: Next::Cancelled };

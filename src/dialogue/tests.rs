@@ -17,7 +17,7 @@ const KNOWLEDGE: &str = r#"
 version: 1
 intents:
   - id: cancel
-    keywords: [{exact: [x1]}]
+    keywords: [{exact: [取消, cancel]}]
     slots:
       - name: order
         entity: order_number
@@ -139,7 +139,8 @@ fn conversations() {
         ("I don't know, then a value", "cancel", &["cancel", "I don't have it", "20261103887421"], "order=20261103887421 ask phone"),
         ("never mind", "cancel", &["cancel my order", "never mind"], "cancelled"),
         ("算了", "cancel", &["取消订单 20261103887421", "算了吧"], "order=20261103887421 cancelled"),
-        ("取消 urges a cancellation on", "cancel", &["取消订单", "@cancel 取消"], "invalid order"),
+        ("取消 urges a cancellation on", "cancel", &["取消订单", "取消！"], "invalid order"),
+        ("算了 ends a cancellation", "cancel", &["取消订单", "@cancel 算了"], "cancelled"),
         ("取消 ends another form", "address", &["改地址", "@cancel 取消"], "cancelled"),
 
         ("another question", "cancel", &["取消订单", "@delay 我的快递怎么还没到"], "digressed delay"),
@@ -153,6 +154,8 @@ fn conversations() {
         ("a second value", "cancel", &["取消订单 20261103887421", "20261103887422"], "order=20261103887422 (order was 20261103887421) ask phone"),
         ("not this but that", "cancel", &["取消 20261103887421", "不是20261103887421，是20261103887422"], "order=20261103887422 (order was 20261103887421) ask phone"),
         ("that, not this", "cancel", &["cancel 20261103887421", "it should be 20261103887422, not 20261103887421"], "order=20261103887422 (order was 20261103887421) ask phone"),
+        ("not this", "cancel", &["取消订单", "不是774310"], "invalid order"),
+        ("a question about two days replaces none", "window", &["从11月26日到11月28日", "@hours 11月26日和11月27日开门吗"], "from=2026-11-26 to=2026-11-28 digressed hours"),
         ("the same again", "cancel", &["取消 20261103887421", "不对，是20261103887421"], "order=20261103887421 invalid phone"),
         ("a correction that does not fit", "cancel", &["取消 20261103887421", "不对，是KF-2026-5519-01"], "order=20261103887421 (order not KF-2026-5519-01) invalid phone"),
         ("a correction of a refused answer", "cancel", &["取消订单", "KF-2026-5519-01", "写错了，20261103887421"], "order=20261103887421 ask phone"),

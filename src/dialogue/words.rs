@@ -228,9 +228,13 @@ pub(super) fn language(text: &str, entities: &[Entity]) -> Option<Lang> {
     None
 }
 
+/// A whole message as its words are compared.
+pub(super) fn phrase(text: &str) -> String {
+    trim_punctuation(normalize(text).text()).replace('’', "'")
+}
+
 fn is_one_of(text: &str, words: &[&str]) -> bool {
-    let normal = normalize(text);
-    let whole = trim_punctuation(normal.text()).replace('’', "'");
+    let whole = phrase(text);
     words.contains(&whole.as_str()) || words.contains(&whole.trim_end_matches(PARTICLES))
 }
 

@@ -154,20 +154,19 @@ impl ValidationEntry {
     fn finding(&self, path: &Path, fault: CheckFault) -> Finding {
         let code = if fault.misplaced { "KB015" } else { "KB016" };
         let CheckFault { key, message, .. } = fault;
-        macro_rules! at {
-            ($place:expr) => {
-                $place.expect("a fault names a key that is written").finding(path, code, message)
-            };
-        }
         match key {
-            "pattern" => at!(self.pattern.as_ref()),
-            "one_of" => at!(self.one_of.first()),
-            "min" => at!(self.min.as_ref()),
-            "max" => at!(self.max.as_ref()),
-            "min_length" => at!(self.min_length.as_ref()),
-            _ => at!(self.max_length.as_ref()),
+            "pattern" => at(self.pattern.as_ref(), path, code, message),
+            "one_of" => at(self.one_of.first(), path, code, message),
+            "min" => at(self.min.as_ref(), path, code, message),
+            "max" => at(self.max.as_ref(), path, code, message),
+            "min_length" => at(self.min_length.as_ref(), path, code, message),
+            _ => at(self.max_length.as_ref(), path, code, message),
         }
     }
+}
+
+fn at<T>(place: Option<&Located<T>>, path: &Path, code: &'static str, message: String) -> Finding {
+    place.expect("a fault names a key that is written").finding(path, code, message)
 }
 
 /// Checks the slots of one intent, and the names in braces in all that it says.

@@ -11,7 +11,7 @@ use kefu::intent::knowledge::{KnowledgeBase, Lang};
 use kefu::intent::normalize::normalize;
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, start_server_knowing};
+use crate::support::{TINY_MODEL, TestServer, start_server_knowing};
 
 const TABLE: &str = r#"
 version: 1
@@ -212,7 +212,7 @@ fn a_conversation_in_english() {
     assert_eq!(slots["invalid"][0]["value"], "2026-11-20");
     let slots = ask(&server, "I don't know", carried(&slots));
     assert_eq!((&slots["outcome"], &slots["tries"]), (&json!("invalid"), &json!(2)));
-    let again = ask(&server, "hm", carried(&slots));
+    let again = ask(&server, "…", carried(&slots));
     assert_eq!((&again["outcome"], &again["next"]), (&json!("give_up"), &json!(null)));
     let ended = ask(&server, "never mind", carried(&slots));
     assert_eq!((&ended["outcome"], &ended["complete"]), (&json!("cancelled"), &json!(false)));
@@ -265,4 +265,30 @@ fn bad_slots_are_refused() {
         assert_eq!((reply.status, reply.code()), (422, json!(code)), "{name}: {}", reply.body);
         assert!(reply.body.len() < 1_000, "{name}: the answer repeats the input");
     }
+}
+
+#[test]
+fn predict_shows_how_the_slots_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("intents")).unwrap();
+    std::fs::write(folder.path().join("intents/shop.yaml"), KNOWLEDGE).unwrap();
+    let predict = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_train-intents"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("KEFU_") {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir(folder.path()).env("KEFU_MODEL", TINY_MODEL);
+        let output = command.args(args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = predict(&["predict", "我要取消订单 88120457", "几点开门"]);
+    assert!(said.contains("slot order_id: 88120457 (88120457)"), "{said}");
+    assert!(said.contains("asks for day: 哪天取件？"), "{said}");
+    assert_eq!(said.matches("asks for").count(), 1, "an intent without slots: {said}");
+    let said = predict(&["--json", "predict", "cancel my order"]);
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(last["slots"]["next"], json!({"slot": "order_id", "prompt": "Which order?"}));
 }
