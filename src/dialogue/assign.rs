@@ -38,8 +38,9 @@ pub(super) fn assign(
             kinds.push(&one.slot.entity);
         }
     }
+    let bare = work.bare(asked);
     for kind in kinds.into_iter().filter(|kind| **kind != EntityKind::Text) {
-        work.kind(kind, asked);
+        work.kind(kind, asked, bare.as_ref());
     }
     if let Some(slot) = asked.filter(|&slot| form.slots[slot].slot.entity == EntityKind::Text) {
         work.whole_message(slot);
@@ -49,7 +50,7 @@ pub(super) fn assign(
 
 impl Assignment<'_> {
     /// The values of one kind, over the slots of that kind.
-    fn kind(&mut self, kind: &EntityKind, asked: Option<usize>) {
+    fn kind(&mut self, kind: &EntityKind, asked: Option<usize>, bare: Option<&Entity>) {
         let slots: Vec<usize> =
             (0..self.form.slots.len()).filter(|&at| self.entity(at) == kind).collect();
         let asked = asked.filter(|asked| slots.contains(asked));
@@ -60,11 +61,8 @@ impl Assignment<'_> {
             .filter(|one| one.kind == *kind && !words::denies(message.text, one))
             .cloned()
             .collect();
-        if values.is_empty() && asked.is_some() {
-            let answer = answer_to(kind, message.text, message.entities);
-            values.extend(
-                answer.filter(|one| !words::denies(message.text, one) && !self.fits_elsewhere(one)),
-            );
+        if values.is_empty() {
+            values.extend(bare.filter(|one| one.kind == *kind).cloned());
         }
         // “not X, I mean Y”: what is said last counts.
         if self.corrects && values.len() > slots.len() {
@@ -84,6 +82,21 @@ impl Assignment<'_> {
                 self.put(slot, &value);
             }
         }
+    }
+
+    /// A number that is a value only because of what is corrected, or of what was asked.
+    fn bare(&self, asked: Option<usize>) -> Option<Entity> {
+        let corrects = self.corrects && (asked.is_none() || self.filling.tries == 0);
+        let corrected = self.filling.values.last().filter(|_| corrects).map(|one| &one.entity);
+        let asked = asked.map(|slot| self.entity(slot));
+        let Message { text, entities, .. } = *self.message;
+        corrected.into_iter().chain(asked).find_map(|kind| {
+            if entities.iter().any(|one| one.kind == *kind) {
+                return None;
+            }
+            let answer = answer_to(kind, text, entities)?;
+            (!words::denies(text, &answer) && !self.fits_elsewhere(&answer)).then_some(answer)
+        })
     }
 
     /// True when the value was found as one of another slot's kind: asked for the order number, a

@@ -151,6 +151,8 @@ fn conversations() {
 
         ("不对，是", "cancel", &["取消订单 20261103887421", "不对，是20261103887422"], "order=20261103887422 (order was 20261103887421) ask phone"),
         ("no, it's", "cancel", &["cancel 20261103887421", "no, it's 20261103887422"], "order=20261103887422 (order was 20261103887421) ask phone"),
+        ("a short number is corrected by another", "cancel", &["取消订单", "774310", "不对，是774311"], "order=774311 (order was 774310) ask phone"),
+        ("a bare amount is corrected, not the order", "cancel", &["取消 20261103887421", "退我350元", "no, 3500"], "order=20261103887421 refund=3500.00 (refund was CNY 350.00) ask phone"),
         ("a second value", "cancel", &["取消订单 20261103887421", "20261103887422"], "order=20261103887422 (order was 20261103887421) ask phone"),
         ("not this but that", "cancel", &["取消 20261103887421", "不是20261103887421，是20261103887422"], "order=20261103887422 (order was 20261103887421) ask phone"),
         ("that, not this", "cancel", &["cancel 20261103887421", "it should be 20261103887422, not 20261103887421"], "order=20261103887422 (order was 20261103887421) ask phone"),
