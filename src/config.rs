@@ -18,9 +18,11 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use self::fetch::model_options;
 pub use self::file::FileError;
 pub(crate) use self::values::model_source;
-pub use self::values::{ApiKey, Build, LogFormat, Mode, ModelSource, Store};
+pub use self::values::{ApiKey, Build, LogFormat, Mode, ModelSource, Review, Store};
 use crate::http::Limits;
 use crate::provision::Folders;
+use crate::review::ReviewOptions;
+use crate::review::accept::Sources;
 
 /// The command line of `kefu-server`.
 #[derive(Debug, Parser)]
@@ -135,6 +137,17 @@ pub struct ServerOptions {
     #[arg(long, env = "KEFU_API_KEY", value_name = "KEY")]
     #[arg(hide_env_values = true, hide_default_value = true, value_parser = values::api_key)]
     pub api_key: Option<ApiKey>,
+    /// Whether messages that the bot was unsure of are kept for editors, redacted: `on` or `off`
+    #[arg(long, env = "KEFU_REVIEW", value_name = "on|off")]
+    #[arg(default_value = "on", value_parser = values::review)]
+    pub review: Review,
+    /// Folder of the review queue; one server at a time uses it
+    #[arg(long, env = "KEFU_REVIEW_DIR", value_name = "DIR", default_value = "data/review")]
+    pub review_dir: PathBuf,
+    /// Open entries of the review queue; beyond that the rarest and oldest go
+    #[arg(long, env = "KEFU_REVIEW_MAX", value_parser = values::within::<1, 100_000>)]
+    #[arg(default_value_t = 10_000)]
+    pub review_max: usize,
     /// How log lines look: `human` or `json`
     #[arg(long, env = "KEFU_LOG", value_name = "human|json")]
     #[arg(default_value = "human", value_parser = values::log_format)]
@@ -210,6 +223,18 @@ impl ServerOptions {
             training_data: self.training_data.clone(),
             models: self.models.clone(),
         }
+    }
+
+    /// The review queue; none when it is off.
+    pub fn review_options(&self) -> Option<ReviewOptions> {
+        (self.review == Review::On).then(|| ReviewOptions {
+            folder: self.review_dir.clone(),
+            max_entries: self.review_max,
+            sources: Sources {
+                intents: self.intents.clone(),
+                training_data: self.training_data.clone(),
+            },
+        })
     }
 
     /// How long accepted requests may take to finish when the server stops.

@@ -2,7 +2,7 @@
 //!
 //! Read top-down: the domain (`intent`), the ports it stands on (`encoder`, `index`), what feeds
 //! it (`knowledge`, `models`, `training`, `artifact`) and checks it (`lint`), where it meets the
-//! clock (`understand`), and the edges (`http`, `cli`) that `server` puts together. Imports run one
+//! clock (`understand`), what is learnt from traffic (`review`), and the edges (`http`, `cli`) that `server` puts together. Imports run one
 //! way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
 
 pub mod intent;
@@ -20,9 +20,11 @@ pub mod training;
 
 pub mod provision;
 pub mod reload;
+pub mod review;
 pub mod understand;
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod http;
 pub mod logging;

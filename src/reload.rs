@@ -127,6 +127,12 @@ impl Keeper {
         }
     }
 
+    /// Looks at the files soon, for those who changed them and do not want to rely on being noticed.
+    pub fn look_again(&self) {
+        // Full means that a look is due already.
+        let _ = self.orders.try_send(Order::Refresh);
+    }
+
     /// Goes back to `version`, or to the one that was in use before. The next edit of the knowledge
     /// base, and the next start, take the newest again.
     ///

@@ -169,6 +169,11 @@ impl Understander {
         KnowledgeHandle(Arc::clone(&self.serving.load().model))
     }
 
+    /// The model in use, whole, for work that needs no answer in milliseconds.
+    pub fn current(&self) -> Arc<Model> {
+        Arc::clone(&self.serving.load().model)
+    }
+
     /// The encoder, for work that needs no answer in milliseconds.
     pub fn encoder(&self) -> &Arc<dyn Encoder> {
         self.pool.encoder()

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use kefu::artifact;
+use kefu::clock;
 use kefu::config::{Build, Cli, Command, ConfigError, ModelsCommand, ServerOptions, model_options};
 use kefu::encoder::{Encoder, EncoderPool, PoolOptions};
 use kefu::http::AppState;
@@ -17,6 +18,8 @@ use kefu::models::{self, ModelStatus};
 use kefu::progress::TerminalBar;
 use kefu::provision;
 use kefu::reload::Keeper;
+use kefu::review::Review;
+use kefu::review::desk::Desk;
 use kefu::server::{self, App};
 use kefu::shutdown::Shutdown;
 use kefu::understand::Understander;
@@ -102,6 +105,9 @@ fn pull_model(options: &ServerOptions, name: &str) -> anyhow::Result<()> {
 async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     let reserved = server::reserve(options.address())?;
     let shutdown = Shutdown::new();
+    // Before the engine, which takes long: a folder that another server has should be known before.
+    let desk = options.review_options().map(|review| Desk::start(review, clock::system()));
+    let desk = desk.transpose()?;
     // Before the engine: until then a signal just ends the process, as it should.
     let understander = tokio::task::block_in_place(|| build_understander(options))?;
     let understander = Arc::new(understander);
@@ -109,11 +115,17 @@ async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     let api_key = options.api_key.as_ref().map(|key| KeyDigest::of(key.reveal()));
     let mut http = AppState::new(Arc::clone(&understander), options.limits(), api_key);
     http.keeper = follow(options, &understander);
+    let review = desk.map(|desk| Review::new(desk, Arc::clone(&understander))).transpose()?;
+    http.review = review.map(Arc::new);
+    let review = http.review.clone();
     let listener = reserved.listen()?;
     let address = listener.local_addr()?;
     writeln!(std::io::stdout(), "kefu-server is ready: http://{address}")?;
     let app = App { http, shutdown_timeout: options.shutdown_timeout() };
     server::run(listener, app, shutdown).await?;
+    if let Some(review) = review {
+        tokio::task::block_in_place(|| review.stop());
+    }
     understander.stop().await;
     Ok(())
 }

@@ -28,7 +28,7 @@ fn options() -> Vec<clap::Arg> {
 }
 
 /// A good value of each key that is not the default.
-const SAMPLES: [(&str, &str); 22] = [
+const SAMPLES: [(&str, &str); 25] = [
     ("mode", "\"mini\""),
     ("store", "\"embedded\""),
     ("host", "\"127.0.0.2\""),
@@ -48,6 +48,9 @@ const SAMPLES: [(&str, &str); 22] = [
     ("rate_limit", "0"),
     ("max_concurrent", "9"),
     ("api_key", "\"0123456789abcdef\""),
+    ("review", "\"off\""),
+    ("review_dir", "\"r\""),
+    ("review_max", "5"),
     ("log", "\"json\""),
     ("log_level", "\"debug\""),
     ("shutdown_timeout_s", "1"),
@@ -90,6 +93,7 @@ fn the_file_sets_every_option_by_either_spelling() {
         assert_eq!(options.limits().max_batch, 7);
         assert_eq!(options.model_source, ModelSource::Hub);
         assert_eq!(options.api_key.unwrap().reveal(), "0123456789abcdef");
+        assert!(options.review_options().is_none());
         assert_eq!((options.build, options.log), (Build::Never, LogFormat::Json));
     }
 }
@@ -111,6 +115,8 @@ fn refusals_say_what_would_be_good() {
         ("--port=70000", "", "0..=65535"),
         ("--threads=0", "", "whole number from 1"),
         ("--max-body-bytes=1", "", "from 1024"),
+        ("--review=maybe", "", "use on or off"),
+        ("--review-max=0", "", "from 1"),
         ("--log=xml", "", "human or json"),
         ("--log-level=loud", "", "use error, warn, info"),
         ("--build=always", "", "auto or never"),

@@ -42,6 +42,15 @@ pub enum Build {
     Never,
 }
 
+/// Whether messages are kept for review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Review {
+    /// Those that the bot was unsure of, redacted.
+    On,
+    /// None.
+    Off,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -112,6 +121,14 @@ pub(super) fn build(text: &str) -> Result<Build, String> {
         "auto" => Ok(Build::Auto),
         "never" => Ok(Build::Never),
         _ => Err("use auto or never".to_owned()),
+    }
+}
+
+pub(super) fn review(text: &str) -> Result<Review, String> {
+    match text {
+        "on" => Ok(Review::On),
+        "off" => Ok(Review::Off),
+        _ => Err("use on or off".to_owned()),
     }
 }
 

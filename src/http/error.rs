@@ -31,17 +31,26 @@ pub(super) enum ErrorCode {
     Unauthorized,
     NotFound,
     NoSuchModel,
+    NoSuchReviewItem,
+    ReviewOff,
     MethodNotAllowed,
     RequestTimeout,
+    AlreadyAccepted,
+    ExampleConflict,
+    FileChanged,
+    KnowledgeFaulty,
+    NotEditable,
     BodyTooLarge,
     UnsupportedMediaType,
     InvalidRequest,
     TextTooLong,
     BatchEmpty,
     BatchTooLarge,
+    UnknownIntent,
     RateLimited,
     Busy,
     Internal,
+    NotWritten,
     NotReady,
     Stopping,
 }
@@ -69,7 +78,7 @@ pub(super) enum Retry {
 
 /// The table, in the order of [`ErrorCode`].
 #[rustfmt::skip]
-pub(super) static TABLE: [ErrorRow; 18] = {
+pub(super) static TABLE: [ErrorRow; 27] = {
     use self::{Retry::{AfterMs, No, Now}, StatusCode as S};
     [
         row("invalid_utf8", S::BAD_REQUEST, No, "the body is not UTF-8"),
@@ -77,17 +86,26 @@ pub(super) static TABLE: [ErrorRow; 18] = {
         row("unauthorized", S::UNAUTHORIZED, No, "the API key is missing or wrong"),
         row("not_found", S::NOT_FOUND, No, "there is no such path"),
         row("no_such_model", S::NOT_FOUND, No, "there is no such model to go back to"),
+        row("no_such_review_item", S::NOT_FOUND, No, "the review queue has no such entry"),
+        row("review_off", S::NOT_FOUND, No, "the server keeps no review queue (`--review off`)"),
         row("method_not_allowed", S::METHOD_NOT_ALLOWED, No, "the path has other methods; see `Allow`"),
         row("request_timeout", S::REQUEST_TIMEOUT, Now, "the body did not arrive in time"),
+        row("already_accepted", S::CONFLICT, No, "the entry is an example already"),
+        row("example_conflict", S::CONFLICT, No, "the text is an example of something else; the message says where"),
+        row("file_changed", S::CONFLICT, Now, "somebody else wrote the file meanwhile"),
+        row("knowledge_faulty", S::CONFLICT, No, "the knowledge base on disk has a fault; the message says where"),
+        row("not_editable", S::CONFLICT, No, "the file has a shape that cannot be edited in place"),
         row("body_too_large", S::PAYLOAD_TOO_LARGE, No, "the body is over `--max-body-bytes`"),
         row("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, No, "the body is not `application/json`"),
         row("invalid_request", S::UNPROCESSABLE_ENTITY, No, "a field is missing, unknown, or wrong"),
         row("text_too_long", S::UNPROCESSABLE_ENTITY, No, "a text is over `--max-text-chars`"),
         row("batch_empty", S::UNPROCESSABLE_ENTITY, No, "the batch holds no text"),
         row("batch_too_large", S::UNPROCESSABLE_ENTITY, No, "the batch is over `--max-batch`"),
+        row("unknown_intent", S::UNPROCESSABLE_ENTITY, No, "the knowledge base has no such intent"),
         row("rate_limited", S::TOO_MANY_REQUESTS, AfterMs(1000), "the address is over `--rate-limit`"),
         row("busy", S::TOO_MANY_REQUESTS, AfterMs(1000), "`--max-concurrent` or `--queue` is reached"),
         row("internal", S::INTERNAL_SERVER_ERROR, No, "a fault of the server; its log says"),
+        row("not_written", S::INTERNAL_SERVER_ERROR, No, "the knowledge base or the review queue cannot be written; the message says why"),
         row("not_ready", S::SERVICE_UNAVAILABLE, AfterMs(1000), "the server is starting"),
         row("stopping", S::SERVICE_UNAVAILABLE, AfterMs(1000), "the server is stopping"),
     ]

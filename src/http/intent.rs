@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use super::json::Json;
+use super::review;
 use super::trace::TraceId;
 use crate::intent::answer::Answer;
 use crate::understand::{Answered, AskOptions, ModelSummary};
@@ -127,9 +128,12 @@ pub(super) async fn ask(
 ) -> Result<axum::Json<IntentAnswer>, ApiError> {
     let started = Instant::now();
     state.limits.check_text(&request.text, None)?;
-    let options = AskOptions { top_k: request.top_k.0.into(), explain: request.explain };
-    let Answered { answer, model } = state.engine.ask(&request.text, options).await?;
+    let top_k = request.top_k.0.into();
+    let options = AskOptions { top_k: review::enough(top_k), explain: request.explain };
+    let Answered { mut answer, model } = state.engine.ask(&request.text, options).await?;
     state.metrics.classified(&answer);
+    review::observe(&state, &request.text, &answer, &model);
+    answer.alternatives.truncate(top_k);
     Ok(axum::Json(IntentAnswer {
         answer,
         model: (&*model).into(),
@@ -157,10 +161,14 @@ pub(super) async fn ask_batch(
 ) -> Result<axum::Json<BatchAnswer>, ApiError> {
     let started = Instant::now();
     state.limits.check_batch(&request.texts)?;
-    let options = AskOptions { top_k: request.top_k.0.into(), explain: request.explain };
-    let Answered { answer: answers, model } = state.engine.ask_all(&request.texts, options).await?;
-    for answer in &answers {
+    let top_k = request.top_k.0.into();
+    let options = AskOptions { top_k: review::enough(top_k), explain: request.explain };
+    let answered = state.engine.ask_all(&request.texts, options).await?;
+    let Answered { answer: mut answers, model } = answered;
+    for (answer, text) in answers.iter_mut().zip(&request.texts) {
         state.metrics.classified(answer);
+        review::observe(&state, text, answer, &model);
+        answer.alternatives.truncate(top_k);
     }
     Ok(axum::Json(BatchAnswer {
         answers,

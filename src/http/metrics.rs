@@ -22,6 +22,8 @@ use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use crate::intent::answer::{Answer, Status, Tier};
 use crate::reload::ReloadCounts;
+use crate::review::desk::Stats;
+use crate::review::queue::Counts;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// From a keyword's answer (tens of microseconds) to a full queue.
@@ -40,6 +42,61 @@ pub struct Metrics {
     queued: Gauge<u64, AtomicU64>,
     model: Family<ModelLabels, Gauge>,
     reloads: Family<ReloadLabels, Counter>,
+    review: ReviewMetrics,
+}
+
+/// What the review queue has done and holds.
+#[derive(Clone, Default)]
+struct ReviewMetrics {
+    captured: Family<ReviewLabels, Counter>,
+    lost: Family<LostLabels, Counter>,
+    entries: Family<EntryLabels, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LostLabels {
+    cause: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EntryLabels {
+    status: &'static str,
+}
+
+impl ReviewMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let Self { captured, lost, entries } = self.clone();
+        registry.register("review_captured", "Messages stored for review", captured);
+        registry.register("review_lost", "Messages not stored, and entries that are gone", lost);
+        registry.register("review_entries", "Entries of the review queue", entries);
+    }
+
+    fn set(&self, stats: &Stats) {
+        fn raise(counter: &Counter, count: u64) {
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        for &(reason, count) in &stats.captured {
+            raise(&self.captured.get_or_create(&ReviewLabels { reason }), count);
+        }
+        for (cause, count) in [
+            ("full", stats.dropped),
+            ("refused", stats.failed),
+            ("evicted", stats.evicted),
+            ("damaged", stats.lost_lines),
+        ] {
+            raise(&self.lost.get_or_create(&LostLabels { cause }), count);
+        }
+        let Counts { open, accepted, dismissed } = stats.entries;
+        for (status, count) in [("open", open), ("accepted", accepted), ("dismissed", dismissed)] {
+            let gauge = self.entries.get_or_create(&EntryLabels { status });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,8 +148,10 @@ impl Metrics {
         registry.register("model_info", "The model in use", model.clone());
         let reloads = Family::default();
         registry.register("model_reloads", "Ends of reloads", reloads.clone());
+        let review = ReviewMetrics::default();
+        review.register(&mut registry);
         let registry = Arc::new(registry);
-        Self { registry, requests, seconds, classified, queued, model, reloads }
+        Self { registry, requests, seconds, classified, queued, model, reloads, review }
     }
 
     /// Counts one answer of the engine.
@@ -159,6 +218,10 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
             let counter = metrics.reloads.get_or_create(&ReloadLabels { outcome });
             counter.inc_by(count.saturating_sub(counter.get()));
         }
+    }
+
+    if let Some(review) = &state.review {
+        metrics.review.set(&review.desk.stats());
     }
 
     let mut body = String::new();

@@ -18,6 +18,7 @@ pub mod metrics;
 mod openai;
 mod openapi;
 mod rasa;
+mod review;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trace;
@@ -42,6 +43,7 @@ use self::limits::Gate;
 pub use self::limits::Limits;
 use self::metrics::Metrics;
 use crate::reload::Keeper;
+use crate::review::Review;
 
 /// What the routes share; cheap to clone.
 #[derive(Clone)]
@@ -50,6 +52,8 @@ pub struct AppState {
     pub engine: Engine,
     /// Knows how reloads went and earlier models; none where the model is fixed.
     pub keeper: Option<Arc<Keeper>>,
+    /// Keeps messages for editors; none where that is turned off.
+    pub review: Option<Arc<Review>>,
     /// Bounds of one request.
     pub limits: Limits,
     /// Bounds of all requests together; made from `limits`.
@@ -68,6 +72,7 @@ impl AppState {
         Self {
             engine: engine.into(),
             keeper: None,
+            review: None,
             limits,
             gate: Arc::new(Gate::new(&limits)),
             api_key,
@@ -103,6 +108,14 @@ fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(catalog::intents))
         .routes(routes!(rasa::parse))
         .routes(routes!(openai::embeddings))
+        .routes(routes!(review::list))
+        .routes(routes!(review::clusters))
+        .routes(routes!(review::show))
+        .routes(routes!(review::decide::correct))
+        .routes(routes!(review::decide::accept_many))
+        .routes(routes!(review::decide::accept))
+        .routes(routes!(review::decide::out_of_scope))
+        .routes(routes!(review::decide::dismiss))
         .route_layer(keyed.clone())
         .route_layer(limited);
     // An operator must see in, all the more when the server is busy.

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use super::json::Json;
+use super::review;
 use crate::intent::answer::{Answer, Status, Tier};
 use crate::intent::entity::{Entity, EntitySource};
 use crate::understand::{Answered, AskOptions};
@@ -104,6 +105,7 @@ pub(super) async fn parse(
     let options = AskOptions { top_k: RANKED, explain: false };
     let Answered { answer, model } = state.engine.ask(&request.text, options).await?;
     state.metrics.classified(&answer);
+    review::observe(&state, &request.text, &answer, &model);
     let threshold = model.thresholds.matched;
     Ok(axum::Json(translate(request, answer, threshold)))
 }

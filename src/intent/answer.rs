@@ -53,7 +53,7 @@ pub struct Answer {
 }
 
 /// One intent that may be meant.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, ToSchema)]
 pub struct Alternative {
     /// Id of the intent.
     #[schema(example = "delivery_delay")]

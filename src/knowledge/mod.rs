@@ -4,6 +4,7 @@
 //! is only how it is written down, and what to say when it is written wrongly.
 
 mod check;
+pub mod edit;
 mod entities;
 mod format;
 mod places;

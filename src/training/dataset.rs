@@ -156,7 +156,11 @@ pub fn supplement(
     Ok(out_of_scope)
 }
 
-fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+/// The `*.jsonl` files of a folder, by ascending name; none when there is no folder.
+///
+/// # Errors
+/// [`DatasetError::Read`].
+pub fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     if !folder.exists() {
         return Ok(Vec::new());
     }

@@ -14,4 +14,5 @@ mod models;
 mod package;
 mod process;
 mod reload;
+mod review;
 mod support;
