@@ -92,8 +92,8 @@ fn the_file_sets_every_option_by_either_spelling() {
         assert_eq!((options.queue, options.threads, options.shutdown_timeout_s), (2048, 3, 1));
         assert_eq!(options.limits().max_batch, 7);
         assert_eq!(options.model_source, ModelSource::Hub);
-        assert_eq!(options.api_key.unwrap().reveal(), "0123456789abcdef");
         assert!(options.review_options().is_none());
+        assert_eq!(options.api_key.unwrap().reveal(), "0123456789abcdef");
         assert_eq!((options.build, options.log), (Build::Never, LogFormat::Json));
     }
 }

@@ -398,7 +398,7 @@ async fn the_document_is_the_committed_one_and_its_routes_exist() {
             let method = method.to_uppercase();
             let request = Request::builder().method(method.as_str()).uri(path);
             let reply = send(&router, request.body(Body::empty()).unwrap()).await;
-            let missing = reply.status == 405 || reply.body.contains("\"not_found\"");
+            let missing = reply.status == 405 || reply.body.contains("\"code\":\"not_found\"");
             assert!(!missing, "{method} {path}");
             assert!(docs.contains(&format!("`{method} {path}`")), "docs/http.md lacks {path}");
             seen.insert(path.clone());

@@ -125,7 +125,7 @@ impl Redactor {
         let entities = self.extractor.extract(text, &normal);
         let entities: Vec<_> = entities.into_iter().map(|one| (bytes(text, &one), one)).collect();
         let mut claims = Claims::default();
-        let mut take = |kind: &EntityKind, part: Part, claims: &mut Claims| {
+        let take = |kind: &EntityKind, part: Part, claims: &mut Claims| {
             for (span, _) in entities.iter().filter(|(_, one)| one.kind == *kind) {
                 claims.claim(span.clone(), part);
             }

@@ -263,15 +263,16 @@ fn acceptances_at_the_same_time_lose_none() {
     let server = shop.serve();
     let text = |n: usize| format!("第{}种说法", char::from(b'a' + n as u8));
     let ids: Vec<String> = (0..8).map(|n| server.correct(&text(n), "refund_request")).collect();
+    let (one_by_one, together) = ids.split_at(6);
+    let server = &server;
     std::thread::scope(|scope| {
-        for id in &ids[..6] {
-            scope.spawn(|| {
+        for id in one_by_one {
+            scope.spawn(move || {
                 let path = format!("/review/{id}/accept");
                 server.post(&path, json!({"intent": "refund_request"}));
             });
         }
-        let body = json!({"intent": "refund_request", "ids": &ids[6..]});
-        let server = &server;
+        let body = json!({"intent": "refund_request", "ids": together});
         scope.spawn(move || server.post("/review/accept", body));
     });
     let edited = fs::read_to_string(shop.path("intents/shop.yaml")).unwrap();
