@@ -46,6 +46,11 @@ pub struct Group {
 
 /// Groups `items`; the largest groups first. Takes time in the order of messages times groups.
 pub fn cluster(items: &[Item<'_>]) -> Vec<Group> {
+    cluster_at(items, NEAR)
+}
+
+/// [`cluster`] with another nearness.
+pub(super) fn cluster_at(items: &[Item<'_>], near: f32) -> Vec<Group> {
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by(|&a, &b| {
         items[b].count.cmp(&items[a].count).then(items[a].text.cmp(items[b].text)).then(a.cmp(&b))
@@ -54,14 +59,14 @@ pub fn cluster(items: &[Item<'_>]) -> Vec<Group> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for &at in &order {
         match nearest(items[at].vector, &leaders) {
-            Some((group, cosine)) if cosine >= NEAR => groups[group].push(at),
+            Some((group, cosine)) if cosine >= near => groups[group].push(at),
             _ => {
                 leaders.push(items[at].vector);
                 groups.push(vec![at]);
             }
         }
     }
-    let groups = settle(items, &order, joined(items, groups));
+    let groups = settle(items, near, &order, joined(items, near, groups));
     let common = Common::of(items);
     let mut groups: Vec<Group> =
         groups.into_iter().map(|members| described(items, members, &common)).collect();
@@ -94,16 +99,16 @@ fn mean(items: &[Item<'_>], members: &[usize]) -> Vec<f32> {
 }
 
 /// Joins groups of several messages whose means are near each other.
-fn joined(items: &[Item<'_>], groups: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
+fn joined(items: &[Item<'_>], near: f32, groups: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
     let (several, mut alone): (Vec<_>, Vec<_>) = groups.into_iter().partition(|g| g.len() > 1);
     let mut means: Vec<Vec<f32>> = Vec::new();
     let mut kept: Vec<Vec<usize>> = Vec::new();
     for group in several {
         let own = mean(items, &group);
         match nearest(&own, &means) {
-            Some((near, cosine)) if cosine >= NEAR => {
-                kept[near].extend(group);
-                means[near] = mean(items, &kept[near]);
+            Some((at, cosine)) if cosine >= near => {
+                kept[at].extend(group);
+                means[at] = mean(items, &kept[at]);
             }
             _ => {
                 means.push(own);
@@ -116,13 +121,18 @@ fn joined(items: &[Item<'_>], groups: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
 }
 
 /// Sends every message to the nearest mean; one that is near to none stands alone.
-fn settle(items: &[Item<'_>], order: &[usize], groups: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
+fn settle(
+    items: &[Item<'_>],
+    near: f32,
+    order: &[usize],
+    groups: Vec<Vec<usize>>,
+) -> Vec<Vec<usize>> {
     let means: Vec<Vec<f32>> =
         groups.iter().filter(|group| group.len() > 1).map(|group| mean(items, group)).collect();
     let mut settled = vec![Vec::new(); means.len()];
     for &at in order {
         match nearest(items[at].vector, &means) {
-            Some((group, cosine)) if cosine >= NEAR => settled[group].push(at),
+            Some((group, cosine)) if cosine >= near => settled[group].push(at),
             _ => settled.push(vec![at]),
         }
     }

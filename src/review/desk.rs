@@ -262,3 +262,72 @@ impl Desk {
         answer.await.unwrap_or(Err(DecideError::Failed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::intent::answer::{Alternative, Status, Thresholds, Tier};
+    use crate::review::accept::Sources;
+
+    fn desk(folder: &Path) -> Desk {
+        let sources =
+            Sources { intents: folder.join("intents"), training_data: folder.join("rows") };
+        let folder = folder.join("review");
+        let now = AtomicU64::new(0);
+        let clock: Clock = Arc::new(move || now.fetch_add(1, Ordering::Relaxed));
+        Desk::start(ReviewOptions { folder, max_entries: 100, sources }, clock).unwrap()
+    }
+
+    fn observe(desk: &Desk, text: &str) {
+        let best = Alternative { intent: "refund".to_owned(), confidence: 0.4 };
+        let answer = Answer {
+            status: Status::Ambiguous,
+            intent: None,
+            confidence: 0.4,
+            tier: Tier::Semantic,
+            alternatives: vec![best],
+            entities: vec![],
+            explanation: None,
+        };
+        let model = ModelSummary {
+            version: "m1".to_owned(),
+            encoder: String::new(),
+            encoder_sha256: String::new(),
+            dimension: 1,
+            normalizer: String::new(),
+            data_sha256: String::new(),
+            intents: 1,
+            examples: 1,
+            index: String::new(),
+            thresholds: Thresholds { in_scope: 0.3, matched: 0.6 },
+        };
+        desk.observe(text, &answer, &model);
+    }
+
+    #[test]
+    fn every_message_is_stored_or_counted_and_is_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = desk(folder.path());
+        let sent = 3 * ORDERS as u64;
+        for number in 0..sent {
+            observe(&one, &format!("问题{} 13812345678", char::from(b'a' + (number % 26) as u8)));
+        }
+        one.stop();
+        let stats = one.stats();
+        let stored: u64 = stats.captured.iter().map(|(_, count)| count).sum();
+        assert_eq!((stored + stats.dropped, stats.failed), (sent, 0), "{stats:?}");
+        observe(&one, "too late");
+        assert_eq!(one.stats().dropped, stats.dropped + 1);
+
+        let texts = one.recent_texts(1_000);
+        assert_eq!((texts.len(), one.recent_texts(3).len()), (26, 3));
+        assert!(texts.iter().all(|text| text.ends_with(" <phone>")), "{texts:?}");
+        drop(one);
+        let again = desk(folder.path());
+        assert_eq!(again.recent_texts(1_000), texts);
+        let counted: u64 = again.open_entries().1.iter().map(|entry| entry.count).sum();
+        assert_eq!(counted, stored);
+    }
+}
