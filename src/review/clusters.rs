@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use super::cluster::{Group, Item, cluster};
+use super::cluster::{Group, Item, cluster, vector};
 use super::desk::Desk;
 use super::entry::Entry;
 use crate::artifact::Model;
@@ -89,9 +89,19 @@ pub struct Grouper {
 struct Worker {
     desk: Arc<Desk>,
     understander: Arc<Understander>,
-    /// Unit-norm embeddings by entry, before whitening: another model has the same encoder.
-    embeddings: HashMap<String, Vec<f32>>,
+    /// By entry.
+    known: HashMap<String, Known>,
+    /// Version of the model that the vectors in `known` are of.
+    version: String,
     last: Option<Answered>,
+}
+
+/// What is remembered of an entry.
+struct Known {
+    /// Unit-norm, before whitening: another model has the same encoder.
+    embedding: Vec<f32>,
+    /// What the entry is compared by; none until it is asked for.
+    vector: Option<Vec<f32>>,
 }
 
 /// The answer to the last question, and what it was made of.
@@ -107,7 +117,8 @@ impl Grouper {
     /// When the system refuses a thread.
     pub fn start(desk: Arc<Desk>, understander: Arc<Understander>) -> std::io::Result<Self> {
         let (orders, inbox) = sync_channel(ORDERS);
-        let worker = Worker { desk, understander, embeddings: HashMap::new(), last: None };
+        let (known, version) = (HashMap::new(), String::new());
+        let worker = Worker { desk, understander, known, version, last: None };
         let thread = std::thread::Builder::new()
             .name("kefu-clusters".to_owned())
             .spawn(move || worker.work(&inbox))?;
@@ -194,8 +205,8 @@ impl Worker {
     /// none. Embeddings of entries that are gone go as well.
     fn embed(&mut self, open: &[Entry], limit: usize) -> Result<usize, EncodeError> {
         let ids: HashSet<&str> = open.iter().map(|entry| entry.id.as_str()).collect();
-        self.embeddings.retain(|id, _| ids.contains(id.as_str()));
-        let new = open.iter().filter(|entry| !self.embeddings.contains_key(&entry.id));
+        self.known.retain(|id, _| ids.contains(id.as_str()));
+        let new = open.iter().filter(|entry| !self.known.contains_key(&entry.id));
         let new: Vec<&Entry> = new.collect();
         let encoder = Arc::clone(self.understander.encoder());
         let now = &new[..new.len().min(limit)];
@@ -204,24 +215,26 @@ impl Worker {
             let texts: Vec<&str> = texts.iter().map(Normalized::text).collect();
             let rows = encoder.encode(&texts)?;
             for (entry, row) in batch.iter().zip(rows.rows()) {
-                self.embeddings.insert(entry.id.clone(), row.to_vec());
+                let known = Known { embedding: row.to_vec(), vector: None };
+                self.known.insert(entry.id.clone(), known);
             }
         }
         Ok(new.len() - now.len())
     }
 
-    fn group(&self, model: &Model, open: Vec<Entry>) -> Vec<Cluster> {
-        let whitening = &model.engine.classifier().heads().whitening;
+    fn group(&mut self, model: &Model, open: Vec<Entry>) -> Vec<Cluster> {
         let open: Vec<Entry> =
-            open.into_iter().filter(|entry| self.embeddings.contains_key(&entry.id)).collect();
+            open.into_iter().filter(|entry| self.known.contains_key(&entry.id)).collect();
         let texts: Vec<Normalized> = open.iter().map(|entry| normalize(&entry.text)).collect();
-        let vectors: Vec<Vec<f32>> =
-            open.iter().map(|entry| whitening.apply(&self.embeddings[&entry.id])).collect();
+        self.compare_by(model, &open, &texts);
         let items: Vec<Item<'_>> = open
             .iter()
             .zip(&texts)
-            .zip(&vectors)
-            .map(|((entry, text), vector)| Item { text: text.text(), count: entry.count, vector })
+            .map(|(entry, text)| Item {
+                text: text.text(),
+                count: entry.count,
+                vector: self.known[&entry.id].vector.as_deref().expect("made above"),
+            })
             .collect();
         let groups = cluster(&items);
         groups
@@ -229,12 +242,39 @@ impl Worker {
             .map(|group| {
                 let Group { medoid, members, size, keywords } = group;
                 let entry = open[medoid].clone();
-                let suggestion = suggest(model, &texts[medoid], &self.embeddings[&entry.id]);
+                let suggestion = suggest(model, &texts[medoid], &self.known[&entry.id].embedding);
                 let ids = members.into_iter().map(|at| open[at].id.clone()).collect();
                 Cluster { entry, ids, size, suggestion, keywords }
             })
             .collect()
     }
+
+    /// Makes the vectors of entries that have none of this model yet.
+    fn compare_by(&mut self, model: &Model, open: &[Entry], texts: &[Normalized]) {
+        let version = model.identity.version();
+        if self.version != version {
+            self.known.values_mut().for_each(|known| known.vector = None);
+            self.version = version;
+        }
+        for (entry, text) in open.iter().zip(texts) {
+            if let Some(known) = self.known.get_mut(&entry.id)
+                && known.vector.is_none()
+            {
+                known.vector = Some(features(model, text, &known.embedding));
+            }
+        }
+    }
+}
+
+/// What a text is compared by.
+pub fn features(model: &Model, text: &Normalized, embedding: &[f32]) -> Vec<f32> {
+    let engine = &model.engine;
+    let whitened = engine.classifier().heads().whitening.apply(embedding);
+    let mut probabilities = vec![0.0; engine.knowledge().intents.len()];
+    for (intent, probability) in engine.second_tier(text, Vec::new(), embedding).ranking {
+        probabilities[intent as usize] = probability;
+    }
+    vector(&whitened, &probabilities)
 }
 
 /// What the model makes of a text; none where it is sure of nothing at all.
