@@ -325,6 +325,7 @@ async fn the_key_opens_all_but_the_probes() {
         post(&router, "/v1/embeddings", "{}").await.json()["error"]["type"],
         "authentication_error"
     );
+    assert_eq!(get(&router, "/review").await.status, 401);
     for path in ["/healthz", "/openapi.json"] {
         assert_eq!(get(&router, path).await.status, 200, "{path}");
     }
