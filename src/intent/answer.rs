@@ -1,5 +1,7 @@
 //! What the engine says about a message, and why.
 
+use std::fmt;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,6 +17,23 @@ pub enum Status {
     Ambiguous,
     /// None of the known intents.
     OutOfScope,
+}
+
+impl Status {
+    /// The name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::Ambiguous => "ambiguous",
+            Self::OutOfScope => "out_of_scope",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Which tier decided.

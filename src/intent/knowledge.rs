@@ -50,7 +50,7 @@ pub struct KnowledgeBase {
 }
 
 /// What a visitor may want.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// Unique name, `snake_case` ASCII by convention.
     pub id: String,

@@ -9,7 +9,7 @@ use crate::intent::knowledge::Action;
 use crate::intent::normalize::normalize;
 
 /// The longest example, in characters: the same limit as for a message.
-const MAX_EXAMPLE_CHARS: usize = 2_000;
+pub(super) const MAX_EXAMPLE_CHARS: usize = 2_000;
 
 /// Checks the intents of all files together.
 pub(super) fn all(entries: &[(&PathBuf, IntentEntry)]) -> Vec<Finding> {

@@ -247,16 +247,7 @@ impl<T: JsonSchema> JsonSchema for Located<T> {
 
 /// Reads one file.
 pub(super) fn read(path: &Path, text: &str) -> Result<TopicFile, Finding> {
-    let file: TopicFile = serde_saphyr::from_str(text).map_err(|error| {
-        let at = error.location().unwrap_or(serde_saphyr::Location::UNKNOWN);
-        Finding {
-            code: "KB001",
-            file: path.to_owned(),
-            line: at.line().max(1),
-            column: at.column().max(1),
-            message: without_place(&error.without_snippet().to_string()),
-        }
-    })?;
+    let file: TopicFile = serde_saphyr::from_str(text).map_err(|error| syntax(path, &error))?;
     if file.version.value != 1 {
         let found = file.version.value;
         let message = format!("version {found} is unknown; this kefu reads version 1");
@@ -267,6 +258,18 @@ pub(super) fn read(path: &Path, text: &str) -> Result<TopicFile, Finding> {
         return Err(file.version.finding(path, "KB001", message.into()));
     }
     Ok(file)
+}
+
+/// What the parser says about a file that is not what its type wants.
+pub(super) fn syntax(path: &Path, error: &serde_saphyr::Error) -> Finding {
+    let at = error.location().unwrap_or(serde_saphyr::Location::UNKNOWN);
+    Finding {
+        code: "KB001",
+        file: path.to_owned(),
+        line: at.line().max(1),
+        column: at.column().max(1),
+        message: without_place(&error.without_snippet().to_string()),
+    }
 }
 
 /// The parser's message on one line, without the place that the finding names already.
