@@ -25,6 +25,30 @@ impl LinearHead {
         Self { weights: parameters, bias }
     }
 
+    /// Weights and bias as one vector, the bias last.
+    pub(crate) fn into_parameters(self) -> Vec<f32> {
+        let Self { mut weights, bias } = self;
+        weights.extend(bias);
+        weights
+    }
+
+    /// The same head with its rows and columns rearranged: feature `i` gets the weights of the
+    /// feature `features[i]` (zeros for none), class `j` those of the class `classes[j]`.
+    pub(crate) fn rearranged(&self, features: &[Option<u32>], classes: &[u32]) -> Self {
+        let mut weights = Vec::with_capacity(features.len() * classes.len());
+        for feature in features {
+            match feature {
+                Some(old) => {
+                    let row = &self.weights[*old as usize * self.classes()..][..self.classes()];
+                    weights.extend(classes.iter().map(|&class| row[class as usize]));
+                }
+                None => weights.resize(weights.len() + classes.len(), 0.0),
+            }
+        }
+        let bias = classes.iter().map(|&class| self.bias[class as usize]).collect();
+        Self { weights, bias }
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.bias.len()
@@ -88,6 +112,14 @@ mod tests {
         log_softmax(&mut logits);
         let total: f32 = logits.iter().map(|value| value.exp()).sum();
         assert!((total - 1.0).abs() < 1e-6 && logits[0] > logits[1]);
+    }
+
+    #[test]
+    fn rows_and_columns_are_rearranged() {
+        let head = LinearHead::new(vec![1.0, 2.0, 3.0, 4.0], vec![5.0, 6.0]).unwrap();
+        let other = head.rearranged(&[Some(1), None, Some(0)], &[1, 0]);
+        assert_eq!(other.weights(), [4.0, 3.0, 0.0, 0.0, 2.0, 1.0]);
+        assert_eq!(other.bias(), [6.0, 5.0]);
     }
 
     #[test]

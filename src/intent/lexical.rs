@@ -74,6 +74,15 @@ impl Vocabulary {
         self.idf.is_empty()
     }
 
+    /// The number of each feature in `other`, by its number here; none where `other` lacks it.
+    pub(crate) fn numbers_in(&self, other: &Self) -> Vec<Option<u32>> {
+        let mut numbers = vec![None; self.len()];
+        for (name, &number) in &self.numbers {
+            numbers[number as usize] = other.numbers.get(name).copied();
+        }
+        numbers
+    }
+
     /// The features of a normalised text; unknown ones are left out.
     pub fn vectorize(&self, text: &str) -> SparseRow {
         let mut numbers: Vec<u32> = Vec::with_capacity(64);
@@ -221,6 +230,16 @@ mod tests {
         assert_eq!(vocabulary.coverage("my order"), 1.0);
         assert!(vocabulary.coverage("my x y z") < 0.5);
         assert_eq!(vocabulary.coverage("?"), 0.0);
+    }
+
+    #[test]
+    fn features_are_found_in_another_vocabulary() {
+        let old = Vocabulary::fit(["my order"], 1);
+        let new = Vocabulary::fit(["my order", "a parcel"], 1);
+        let number = |vocabulary: &Vocabulary, name: &str| vocabulary.numbers[name];
+        let found = new.numbers_in(&old);
+        assert_eq!(found[number(&new, "order") as usize], Some(number(&old, "order")));
+        assert_eq!(found[number(&new, "parcel") as usize], None);
     }
 
     #[test]

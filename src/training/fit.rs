@@ -132,6 +132,44 @@ pub fn fit(
     Ok(model.finish(calibration))
 }
 
+/// An earlier classifier and the examples that it was fitted on.
+pub struct Earlier<'a> {
+    /// The classifier.
+    pub classifier: &'a Classifier,
+    /// Its examples; their labels are the numbers that their intents have now.
+    pub examples: &'a LabelledSet,
+    /// The number there of each intent of today. None when the intents are not the same.
+    pub intents: Option<&'a [u32]>,
+}
+
+/// Fits on `examples` over `intents` intents with the calibration of `earlier`: what nothing unseen
+/// was asked about. With the same intents the heads start from the earlier ones.
+///
+/// # Errors
+/// [`FitError`].
+pub fn refit(
+    examples: &LabelledSet,
+    intents: usize,
+    earlier: &Earlier<'_>,
+) -> Result<Fitted, FitError> {
+    if examples.texts.is_empty() {
+        return Err(FitError::NoExamples);
+    }
+    let texts = examples.texts();
+    let data = examples.labelled(&texts);
+    let (heads, whitened) = match earlier.intents {
+        Some(intents) => {
+            let texts = earlier.examples.texts();
+            let old = earlier.examples.labelled(&texts);
+            let heads = earlier.classifier.heads();
+            heads::refit(data, heads::Earlier { heads, intents, data: old })?
+        }
+        None => heads::fit(data, intents)?,
+    };
+    let model = Model::new(heads, whitened, examples)?;
+    Ok(model.finish(earlier.classifier.calibration().clone()))
+}
+
 /// The whitened rows of `examples` over `intents` intents, as [`fit`] makes them.
 ///
 /// # Errors
@@ -140,13 +178,7 @@ pub fn whiten(examples: &LabelledSet, intents: usize) -> Result<Embeddings, FitE
     if examples.texts.is_empty() {
         return Err(FitError::NoExamples);
     }
-    let texts: Vec<&str> = examples.texts.iter().map(String::as_str).collect();
-    let data = Labelled {
-        texts: &texts,
-        embeddings: examples.embeddings.values(),
-        labels: &examples.labels,
-    };
-    let (_, whitened) = heads::whiten(data, intents)?;
+    let (_, whitened) = heads::whiten(examples.labelled(&examples.texts()), intents)?;
     Ok(Embeddings::new(examples.embeddings.dimension(), whitened))
 }
 
@@ -160,13 +192,11 @@ struct Model {
 
 impl Model {
     fn fit(examples: &LabelledSet, intents: usize) -> Result<Self, FitError> {
-        let texts: Vec<&str> = examples.texts.iter().map(String::as_str).collect();
-        let data = Labelled {
-            texts: &texts,
-            embeddings: examples.embeddings.values(),
-            labels: &examples.labels,
-        };
-        let (heads, whitened) = heads::fit(data, intents)?;
+        let (heads, whitened) = heads::fit(examples.labelled(&examples.texts()), intents)?;
+        Self::new(heads, whitened, examples)
+    }
+
+    fn new(heads: Heads, whitened: Vec<f32>, examples: &LabelledSet) -> Result<Self, FitError> {
         let vectors = Arc::new(Embeddings::new(examples.embeddings.dimension(), whitened));
         let kind = IndexKind::choose(vectors.len());
         let index = Arc::new(Index::build(Arc::clone(&vectors), kind)?);
@@ -198,6 +228,15 @@ fn evidence(heads: &Heads, index: &Index, labels: &[u32], rows: &LabelledSet) ->
 }
 
 impl LabelledSet {
+    fn texts(&self) -> Vec<&str> {
+        self.texts.iter().map(String::as_str).collect()
+    }
+
+    /// The set with its [`Self::texts`], to fit on.
+    fn labelled<'a>(&'a self, texts: &'a [&'a str]) -> Labelled<'a> {
+        Labelled { texts, embeddings: self.embeddings.values(), labels: &self.labels }
+    }
+
     /// The rows whose number is wanted.
     pub(super) fn only(&self, wanted: impl Fn(usize) -> bool) -> Self {
         let rows: Vec<usize> = (0..self.texts.len()).filter(|&at| wanted(at)).collect();

@@ -110,7 +110,7 @@ impl Features {
     }
 }
 
-/// Fits a head on `labels` below `classes`; `weights` are the rows' shares of the loss (they sum
+/// Fits a head on `labels` below `classes`; `shares` are the rows' shares of the loss (they sum
 /// to 1), none for equal shares.
 ///
 /// # Errors
@@ -122,44 +122,107 @@ pub(super) fn fit(
     shares: Option<&[f32]>,
     options: FitOptions,
 ) -> candle_core::Result<LinearHead> {
-    let split = features.width() * classes;
-    let equal = 1.0 / features.rows() as f32;
-    let mut failure = None;
+    let objective = Objective { features, labels, classes, shares, penalty: options.penalty };
     let limits = lbfgs::Options {
         iterations: options.iterations,
         gradient_tolerance: 1e-5,
         value_tolerance: 1e-9,
     };
-    let start = vec![0.0; split + classes];
-    let parameters = lbfgs::minimize(start, limits, |parameters, gradient| {
+    minimize(&objective, vec![0.0; objective.parameters()], &[], limits)
+}
+
+/// Fits a head from where an earlier fit ended: `start` are its weights and bias, and `before` the
+/// rows that it was fitted on, in today's features and classes.
+///
+/// An earlier fit that was cut short lies beside its optimum. What is minimised is therefore the
+/// loss on the new rows less its slope on the rows before, so that the start is the optimum for
+/// the rows before: equal rows give equal weights, and other rows move them by what they say.
+///
+/// # Errors
+/// When a matrix product fails (out of memory).
+pub(super) fn refit(
+    features: &Features,
+    labels: &[u32],
+    start: LinearHead,
+    before: (&Features, &[u32]),
+    options: FitOptions,
+) -> candle_core::Result<LinearHead> {
+    let classes = start.classes();
+    let FitOptions { penalty, iterations } = options;
+    let start = start.into_parameters();
+    let old = Objective { features: before.0, labels: before.1, classes, shares: None, penalty };
+    let mut slope = vec![0.0; start.len()];
+    old.evaluate(&start, &mut slope)?;
+    let objective = Objective { features, labels, classes, shares: None, penalty };
+    // One row among thousands has a small slope: it decides how small is small enough.
+    let limits = lbfgs::Options { iterations, gradient_tolerance: 1e-7, value_tolerance: 1e-9 };
+    minimize(&objective, start, &slope, limits)
+}
+
+/// What is minimised.
+struct Objective<'a> {
+    features: &'a Features,
+    labels: &'a [u32],
+    classes: usize,
+    shares: Option<&'a [f32]>,
+    penalty: f32,
+}
+
+impl Objective<'_> {
+    /// Number of parameters: weights `(width, classes)`, then a bias.
+    fn parameters(&self) -> usize {
+        (self.features.width() + 1) * self.classes
+    }
+
+    /// The value at `parameters`; writes the gradient.
+    fn evaluate(&self, parameters: &[f32], gradient: &mut [f32]) -> candle_core::Result<f64> {
+        let split = self.features.width() * self.classes;
+        let equal = 1.0 / self.features.rows() as f32;
         let (weights, bias) = parameters.split_at(split);
         let (weight_gradient, bias_gradient) = gradient.split_at_mut(split);
-        let mut evaluate = || -> candle_core::Result<f64> {
-            let mut residuals = features.logits(weights, bias)?;
-            let loss = softmax_residuals(&mut residuals, labels, classes, |row| {
-                shares.map_or(equal, |shares| shares[row])
-            });
-            bias_gradient.fill(0.0);
-            residuals.chunks_exact(classes).for_each(|row| add_scaled(bias_gradient, 1.0, row));
-            for (slot, weight) in weight_gradient.iter_mut().zip(weights) {
-                *slot = options.penalty * weight;
-            }
-            features.add_gradient(residuals, classes, weight_gradient)?;
-            let squares: f64 = weights
-                .chunks(4096)
-                .map(|part| f64::from(part.iter().map(|w| w * w).sum::<f32>()))
-                .sum();
-            Ok(loss + 0.5 * f64::from(options.penalty) * squares)
-        };
-        evaluate().unwrap_or_else(|error| {
+        let mut residuals = self.features.logits(weights, bias)?;
+        let loss = softmax_residuals(&mut residuals, self.labels, self.classes, |row| {
+            self.shares.map_or(equal, |shares| shares[row])
+        });
+        bias_gradient.fill(0.0);
+        residuals.chunks_exact(self.classes).for_each(|row| add_scaled(bias_gradient, 1.0, row));
+        for (slot, weight) in weight_gradient.iter_mut().zip(weights) {
+            *slot = self.penalty * weight;
+        }
+        self.features.add_gradient(residuals, self.classes, weight_gradient)?;
+        let squares: f64 = weights
+            .chunks(4096)
+            .map(|part| f64::from(part.iter().map(|w| w * w).sum::<f32>()))
+            .sum();
+        Ok(loss + 0.5 * f64::from(self.penalty) * squares)
+    }
+}
+
+/// Minimises the objective less `⟨slope, parameters⟩`; an empty slope is none.
+fn minimize(
+    objective: &Objective<'_>,
+    start: Vec<f32>,
+    slope: &[f32],
+    limits: lbfgs::Options,
+) -> candle_core::Result<LinearHead> {
+    let mut failure = None;
+    let found = lbfgs::minimize(start, limits, |parameters, gradient| {
+        let value = objective.evaluate(parameters, gradient).unwrap_or_else(|error| {
             failure.get_or_insert(error);
             f64::NAN
-        })
+        });
+        gradient.iter_mut().zip(slope).for_each(|(slot, slope)| *slot -= slope);
+        value - dot(slope, parameters)
     });
     match failure {
         Some(error) => Err(error),
-        None => Ok(LinearHead::from_parameters(parameters, classes)),
+        None => Ok(LinearHead::from_parameters(found, objective.classes)),
     }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let blocks = a.chunks(1024).zip(b.chunks(1024));
+    blocks.map(|(a, b)| f64::from(crate::intent::whitening::dot(a, b))).sum()
 }
 
 /// Turns logits into shared-out residuals `share · (softmax − onehot)`; returns the loss.
@@ -221,6 +284,38 @@ mod tests {
             let same = other.sparse_logits(&[(0, point[0]), (1, point[1])]);
             for (a, b) in logits.iter().zip(same) {
                 assert!((a - b).abs() < 0.05, "{a} {b}");
+            }
+        }
+    }
+
+    fn cloud(count: usize) -> (Vec<f32>, Vec<u32>) {
+        let label = |at: usize| (at % 3) as u32;
+        let value = |at: usize, axis: usize| {
+            let centre = if axis == at % 3 { 1.0 } else { 0.0 };
+            centre + 0.4 * ((at * 7 + axis * 13) % 11) as f32 / 11.0
+        };
+        let values = (0..count).flat_map(|at| (0..3).map(move |axis| value(at, axis))).collect();
+        (values, (0..count).map(label).collect())
+    }
+
+    #[test]
+    fn a_refit_on_the_same_rows_moves_nothing_and_on_other_rows_ends_where_a_fit_does() {
+        let (values, labels) = cloud(60);
+        let options = FitOptions { penalty: 1e-2, iterations: 200 };
+        let old = Features::dense(&values[..3 * 59], 3).unwrap();
+        let new = Features::dense(&values, 3).unwrap();
+        let short = FitOptions { iterations: 3, ..options };
+        let cut_short = fit(&old, &labels[..59], 3, None, short).unwrap();
+        let same = refit(&old, &labels[..59], cut_short.clone(), (&old, &labels[..59]), options);
+        assert_eq!(same.unwrap(), cut_short);
+
+        let before = fit(&old, &labels[..59], 3, None, options).unwrap();
+        let warm = refit(&new, &labels, before.clone(), (&old, &labels[..59]), options).unwrap();
+        let cold = fit(&new, &labels, 3, None, options).unwrap();
+        assert_ne!(warm, before);
+        for row in values.chunks_exact(3) {
+            for (a, b) in warm.dense_logits(row).iter().zip(cold.dense_logits(row)) {
+                assert!((a - b).abs() < 0.02, "{a} {b}");
             }
         }
     }
