@@ -17,8 +17,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::fetch::model_options;
 pub use self::file::FileError;
-pub(crate) use self::values::model_source;
 pub use self::values::{ApiKey, Build, LogFormat, Mode, ModelSource, Store};
+pub(crate) use self::values::{golden_rule, model_source};
+use crate::flips::golden::GoldenRule;
 use crate::http::Limits;
 use crate::provision::Folders;
 
@@ -102,6 +103,13 @@ pub struct ServerOptions {
     #[arg(long, env = "KEFU_BUILD", value_name = "auto|never")]
     #[arg(default_value = "auto", value_parser = values::build)]
     pub build: Build,
+    /// What a new model does that loses golden sentences: `required` (it is refused), `warn`, `off`
+    #[arg(long, env = "KEFU_GOLDEN", value_name = "required|warn|off")]
+    #[arg(default_value = "required", value_parser = values::golden_rule)]
+    pub golden: GoldenRule,
+    /// Labelled rows (*.jsonl) on which previews of edits are compared; nothing is fitted on them
+    #[arg(long, env = "KEFU_HELD_OUT", value_name = "FILE")]
+    pub held_out: Option<PathBuf>,
     /// Threads of the encoder; the default is the number of processors
     #[arg(long, env = "KEFU_THREADS", value_parser = values::within::<1, 1024>)]
     #[arg(default_value_t = values::processors())]
@@ -235,6 +243,13 @@ impl ServerOptions {
                 "--max-batch {0} is more than --queue {1} holds, so a full batch would always be \
                  refused; use --queue {0} or more, or --max-batch {1} or less",
                 self.max_batch, self.queue
+            )));
+        }
+        if let Some(path) = self.held_out.as_ref().filter(|path| !path.is_file()) {
+            return Err(ConfigError::Conflict(format!(
+                "--held-out {} is no file; name one with lines like {{\"text\": \"…\", \"intent\": \
+                 \"…\"}}",
+                path.display()
             )));
         }
         if let ModelSource::Folder(folder) = &self.model_source

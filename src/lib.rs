@@ -12,14 +12,17 @@ pub mod index;
 pub mod kernels;
 
 pub mod artifact;
+pub mod flips;
 pub mod knowledge;
 pub mod lint;
 pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod preview;
 pub mod provision;
 pub mod reload;
+pub mod shadow;
 pub mod understand;
 
 pub mod cli;

@@ -3,10 +3,12 @@
 //!
 //! Called by both commands before anything is served.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::artifact::{self, ArtifactError, Identity, Model};
-use crate::encoder::{Encoder, LoadError, SentenceEncoder};
+use crate::encoder::{Encoder, EncoderInfo, LoadError, SentenceEncoder};
+use crate::intent::golden::GoldenSentence;
 use crate::intent::knowledge::KnowledgeBase;
 use crate::knowledge;
 use crate::models::{self, ModelError};
@@ -76,14 +78,66 @@ pub fn encoder(
     Ok(SentenceEncoder::load(&model.spec())?)
 }
 
-/// The knowledge base with the rows of the training data, and the out-of-scope sentences.
+/// What the folders say.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// The knowledge base with the rows of the training data.
+    pub knowledge: KnowledgeBase,
+    /// Sentences that no intent means.
+    pub out_of_scope: Vec<String>,
+    /// Sentences whose answers are settled.
+    pub golden: Vec<GoldenSentence>,
+}
+
+impl Data {
+    /// The version of the model that is made of it.
+    pub fn version(&self, encoder: &EncoderInfo) -> String {
+        Identity::new(encoder, &self.knowledge, &self.out_of_scope).version()
+    }
+}
+
+/// New texts of files in the folder of the knowledge base, by file name; none: deleted.
+pub type Edits = BTreeMap<String, Option<String>>;
+
+/// Reads the folders.
 ///
 /// # Errors
 /// [`ProvisionError`] with every finding.
-pub fn data(folders: &Folders) -> Result<(KnowledgeBase, Vec<String>), ProvisionError> {
-    let mut knowledge = knowledge::load(&folders.intents)?;
+pub fn data(folders: &Folders) -> Result<Data, ProvisionError> {
+    data_with(folders, &Edits::new())
+}
+
+/// Reads the folders as they would be with `edits`.
+///
+/// # Errors
+/// As [`data`].
+pub fn data_with(folders: &Folders, edits: &Edits) -> Result<Data, ProvisionError> {
+    let folder = &folders.intents;
+    let mut sources: BTreeMap<PathBuf, String> = knowledge::sources(folder)?.into_iter().collect();
+    let mut golden_text = None;
+    for (name, text) in edits {
+        let path = folder.join(name);
+        match text {
+            _ if knowledge::is_golden(&path) => golden_text = Some((path, text)),
+            Some(text) => drop(sources.insert(path, text.clone())),
+            None => drop(sources.remove(&path)),
+        }
+    }
+    if sources.is_empty() {
+        return Err(knowledge::LoadError::Empty(folder.clone()).into());
+    }
+    let sources: Vec<(PathBuf, String)> = sources.into_iter().collect();
+    let mut knowledge = knowledge::parse(&sources).map_err(knowledge::LoadError::Findings)?;
     let out_of_scope = dataset::supplement(&folders.training_data, &mut knowledge)?;
-    Ok((knowledge, out_of_scope))
+    let knows = |id: &str| knowledge.position(id).is_some();
+    let golden = match golden_text {
+        None => knowledge::load_golden(folder, knows)?,
+        Some((_, None)) => Vec::new(),
+        Some((path, Some(text))) => {
+            knowledge::parse_golden(&path, text, knows).map_err(knowledge::LoadError::Findings)?
+        }
+    };
+    Ok(Data { knowledge, out_of_scope, golden })
 }
 
 /// The model of the knowledge base as it is now: loaded when it was built before, else built and
@@ -97,20 +151,62 @@ pub fn model(
     may_build: bool,
     progress: &dyn Progress,
 ) -> Result<(Model, PathBuf), ProvisionError> {
-    let (knowledge, out_of_scope) = data(folders)?;
-    let version = Identity::new(encoder.info(), &knowledge, &out_of_scope).version();
-    let path = folders.artifacts().join(version);
-    if path.is_dir() {
-        return Ok((artifact::load(&path, encoder.info())?, path));
-    }
-    if !may_build {
+    let data = data(folders)?;
+    let path = folders.artifacts().join(data.version(encoder.info()));
+    if !may_build && !path.is_dir() {
         return Err(ProvisionError::NotBuilt { wanted: path, intents: folders.intents.clone() });
     }
-    let earlier =
-        newest(&folders.artifacts()).and_then(|at| artifact::load(&at, encoder.info()).ok());
-    let model = build::build(knowledge, &out_of_scope, encoder, earlier.as_ref(), progress)?;
+    model_of(data, folders, encoder, progress)
+}
+
+/// The model of `data`: loaded when it was built before, else built and saved.
+///
+/// # Errors
+/// [`ProvisionError`].
+pub fn model_of(
+    data: Data,
+    folders: &Folders,
+    encoder: &dyn Encoder,
+    progress: &dyn Progress,
+) -> Result<(Model, PathBuf), ProvisionError> {
+    if let Some(found) = built(&data, folders, encoder.info())? {
+        return Ok(found);
+    }
+    let model = train(data, folders, encoder, progress)?;
     let path = artifact::save(&model, &folders.artifacts())?;
     Ok((model, path))
+}
+
+/// The model of `data` if it was built before.
+///
+/// # Errors
+/// [`ProvisionError`] when it is there and cannot be loaded.
+pub fn built(
+    data: &Data,
+    folders: &Folders,
+    encoder: &EncoderInfo,
+) -> Result<Option<(Model, PathBuf)>, ProvisionError> {
+    let path = folders.artifacts().join(data.version(encoder));
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    Ok(Some((artifact::load(&path, encoder)?, path)))
+}
+
+/// Builds the model of `data` and does not save it.
+///
+/// # Errors
+/// [`ProvisionError`].
+pub fn train(
+    data: Data,
+    folders: &Folders,
+    encoder: &dyn Encoder,
+    progress: &dyn Progress,
+) -> Result<Model, ProvisionError> {
+    let earlier =
+        newest(&folders.artifacts()).and_then(|at| artifact::load(&at, encoder.info()).ok());
+    let Data { knowledge, out_of_scope, .. } = data;
+    Ok(build::build(knowledge, &out_of_scope, encoder, earlier.as_ref(), progress)?)
 }
 
 /// The model that was built last; its embeddings save work.

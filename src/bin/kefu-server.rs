@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use kefu::artifact;
 use kefu::config::{Build, Cli, Command, ConfigError, ModelsCommand, ServerOptions, model_options};
-use kefu::encoder::{Encoder, EncoderPool, PoolOptions};
+use kefu::encoder::{Encoder, EncoderPool, Memo, PoolOptions};
 use kefu::http::AppState;
 use kefu::http::auth::KeyDigest;
 use kefu::logging;
 use kefu::models::{self, ModelStatus};
+use kefu::preview::{MessageSources, NoMessages, Previewer};
 use kefu::progress::TerminalBar;
 use kefu::provision;
 use kefu::reload::Keeper;
@@ -22,6 +23,8 @@ use kefu::shutdown::Shutdown;
 use kefu::understand::Understander;
 
 const UNUSABLE: u8 = 2;
+/// Sentences whose embeddings are kept for reloads and previews; about 15 MB.
+const REMEMBERED: usize = 8_192;
 
 fn main() -> ExitCode {
     let cli = match Cli::load(std::env::args_os()) {
@@ -62,13 +65,21 @@ fn build_understander(options: &ServerOptions) -> anyhow::Result<Understander> {
 }
 
 /// Follows the knowledge base, unless the options name a fixed model or forbid training.
-fn follow(options: &ServerOptions, understander: &Arc<Understander>) -> Option<Arc<Keeper>> {
+fn follow(options: &ServerOptions, understander: &Arc<Understander>, http: &mut AppState) {
     if options.artifact.is_some() || options.build == Build::Never {
-        return None;
+        return;
     }
-    Keeper::start(options.folders(), Arc::clone(understander))
+    let (folders, live) = (options.folders(), Arc::clone(understander));
+    let encoder: Arc<dyn Encoder> =
+        Arc::new(Memo::new(Arc::clone(understander.encoder()), REMEMBERED));
+    let sources =
+        MessageSources { held_out: options.held_out.clone(), logged: Arc::new(NoMessages) };
+    let previewer =
+        Previewer::new(folders.clone(), sources, Arc::clone(&live), Arc::clone(&encoder));
+    http.previewer = Some(Arc::new(previewer));
+    http.keeper = Keeper::start(folders, options.golden, live, encoder)
         .inspect_err(|error| tracing::warn!("{error}"))
-        .ok()
+        .ok();
 }
 
 /// `models list`.
@@ -108,7 +119,7 @@ async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     shutdown.on_signals()?;
     let api_key = options.api_key.as_ref().map(|key| KeyDigest::of(key.reveal()));
     let mut http = AppState::new(Arc::clone(&understander), options.limits(), api_key);
-    http.keeper = follow(options, &understander);
+    follow(options, &understander, &mut http);
     let listener = reserved.listen()?;
     let address = listener.local_addr()?;
     writeln!(std::io::stdout(), "kefu-server is ready: http://{address}")?;

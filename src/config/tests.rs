@@ -28,7 +28,7 @@ fn options() -> Vec<clap::Arg> {
 }
 
 /// A good value of each key that is not the default.
-const SAMPLES: [(&str, &str); 22] = [
+const SAMPLES: [(&str, &str); 24] = [
     ("mode", "\"mini\""),
     ("store", "\"embedded\""),
     ("host", "\"127.0.0.2\""),
@@ -40,6 +40,8 @@ const SAMPLES: [(&str, &str); 22] = [
     ("model_source", "\"hub\""),
     ("artifact", "\"a\""),
     ("build", "\"never\""),
+    ("golden", "\"warn\""),
+    ("held_out", "\"README.md\""),
     ("threads", "3"),
     ("queue", "2048"),
     ("max_text_chars", "10"),
@@ -114,6 +116,8 @@ fn refusals_say_what_would_be_good() {
         ("--log=xml", "", "human or json"),
         ("--log-level=loud", "", "use error, warn, info"),
         ("--build=always", "", "auto or never"),
+        ("--golden=maybe", "", "required, warn or off"),
+        ("--held-out=nowhere.jsonl", "", "--held-out nowhere.jsonl is no file"),
         ("--host=0.0.0.0", "", "openssl rand -hex 32"),
         ("--host=::", "", "openssl rand -hex 32"),
         ("--queue=10", "", "--max-batch 10 or less"),

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::flips::golden::GoldenRule;
+
 /// How the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -112,6 +114,15 @@ pub(super) fn build(text: &str) -> Result<Build, String> {
         "auto" => Ok(Build::Auto),
         "never" => Ok(Build::Never),
         _ => Err("use auto or never".to_owned()),
+    }
+}
+
+pub(crate) fn golden_rule(text: &str) -> Result<GoldenRule, String> {
+    match text {
+        "required" => Ok(GoldenRule::Required),
+        "warn" => Ok(GoldenRule::Warn),
+        "off" => Ok(GoldenRule::Off),
+        _ => Err("use required, warn or off".to_owned()),
     }
 }
 

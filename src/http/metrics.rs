@@ -22,6 +22,7 @@ use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use crate::intent::answer::{Answer, Status, Tier};
 use crate::reload::ReloadCounts;
+use crate::shadow::ShadowCounts;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// From a keyword's answer (tens of microseconds) to a full queue.
@@ -39,7 +40,9 @@ pub struct Metrics {
     classified: Family<AnswerLabels, Counter>,
     queued: Gauge<u64, AtomicU64>,
     model: Family<ModelLabels, Gauge>,
-    reloads: Family<ReloadLabels, Counter>,
+    reloads: Family<OutcomeLabels, Counter>,
+    golden: Family<GoldenLabels, Gauge>,
+    shadow: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -61,8 +64,13 @@ struct AnswerLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadLabels {
+struct OutcomeLabels {
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GoldenLabels {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,8 +99,11 @@ impl Metrics {
         registry.register("model_info", "The model in use", model.clone());
         let reloads = Family::default();
         registry.register("model_reloads", "Ends of reloads", reloads.clone());
+        let (golden, shadow) = (Family::default(), Family::default());
+        registry.register("golden_sentences", "Golden sentences by their result", golden.clone());
+        registry.register("shadow_questions", "What the model in the shadow said", shadow.clone());
         let registry = Arc::new(registry);
-        Self { registry, requests, seconds, classified, queued, model, reloads }
+        Self { registry, requests, seconds, classified, queued, model, reloads, golden, shadow }
     }
 
     /// Counts one answer of the engine.
@@ -152,19 +163,46 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
     metrics.model.get_or_create(&labels).set(1);
 
     if let Some(keeper) = &state.keeper {
-        let ReloadCounts { swapped, refused, rolled_back } = keeper.counts();
-        for (outcome, count) in
-            [("swapped", swapped), ("refused", refused), ("rolled_back", rolled_back)]
-        {
-            let counter = metrics.reloads.get_or_create(&ReloadLabels { outcome });
-            counter.inc_by(count.saturating_sub(counter.get()));
+        let ReloadCounts { swapped, refused, golden_lost, rolled_back } = keeper.counts();
+        let counts = [
+            ("swapped", swapped),
+            ("refused", refused),
+            ("golden_lost", golden_lost),
+            ("rolled_back", rolled_back),
+        ];
+        catch_up(&metrics.reloads, counts);
+        metrics.golden.clear();
+        if let Some(report) = keeper.golden() {
+            for (result, count) in [("passed", report.passed), ("failed", report.failed)] {
+                metrics.golden.get_or_create(&GoldenLabels { result }).set(count as i64);
+            }
         }
     }
+    let ShadowCounts { left_out, agreed, other_status, other_intent, asked: _ } =
+        state.engine.shadow_counts();
+    let counts = [
+        ("agreed", agreed),
+        ("other_status", other_status),
+        ("other_intent", other_intent),
+        ("left_out", left_out),
+    ];
+    catch_up(&metrics.shadow, counts);
 
     let mut body = String::new();
     text::encode(&mut body, &metrics.registry)
         .map_err(|error| ApiError::internal(&error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response())
+}
+
+/// Brings counters up to counts that are kept elsewhere.
+fn catch_up<const N: usize>(
+    family: &Family<OutcomeLabels, Counter>,
+    counts: [(&'static str, u64); N],
+) {
+    for (outcome, count) in counts {
+        let counter = family.get_or_create(&OutcomeLabels { outcome });
+        counter.inc_by(count.saturating_sub(counter.get()));
+    }
 }
 
 fn method_label(method: &Method) -> &'static str {

@@ -15,8 +15,10 @@ mod intent;
 mod json;
 pub mod limits;
 pub mod metrics;
+mod model;
 mod openai;
 mod openapi;
+mod preview;
 mod rasa;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -41,6 +43,7 @@ pub use self::health::Readiness;
 use self::limits::Gate;
 pub use self::limits::Limits;
 use self::metrics::Metrics;
+use crate::preview::Previewer;
 use crate::reload::Keeper;
 
 /// What the routes share; cheap to clone.
@@ -50,6 +53,8 @@ pub struct AppState {
     pub engine: Engine,
     /// Knows how reloads went and earlier models; none where the model is fixed.
     pub keeper: Option<Arc<Keeper>>,
+    /// Says what an edit would do; none where the model is fixed.
+    pub previewer: Option<Arc<Previewer>>,
     /// Bounds of one request.
     pub limits: Limits,
     /// Bounds of all requests together; made from `limits`.
@@ -68,6 +73,7 @@ impl AppState {
         Self {
             engine: engine.into(),
             keeper: None,
+            previewer: None,
             limits,
             gate: Arc::new(Gate::new(&limits)),
             api_key,
@@ -98,9 +104,11 @@ fn routes(state: &AppState) -> OpenApiRouter<AppState> {
     let working = OpenApiRouter::new()
         .routes(routes!(intent::ask))
         .routes(routes!(intent::ask_batch))
-        .routes(routes!(catalog::model))
-        .routes(routes!(catalog::rollback))
+        .routes(routes!(model::show))
+        .routes(routes!(model::rollback))
+        .routes(routes!(model::shadow))
         .routes(routes!(catalog::intents))
+        .routes(routes!(preview::preview))
         .routes(routes!(rasa::parse))
         .routes(routes!(openai::embeddings))
         .route_layer(keyed.clone())

@@ -270,6 +270,10 @@ async fn every_failure_has_one_shape_and_a_trace_id() {
             r#"{"texts": [""], "items": [""]}"#.to_owned(),
             "invalid_request",
         ),
+        ("POST", "/model/shadow", "{}".to_owned(), "invalid_request"),
+        ("POST", "/model/shadow", r#"{"version": null}"#.to_owned(), "no_such_model"),
+        ("POST", "/intents/preview", r#"{"files": {"a.yaml": 1}}"#.to_owned(), "invalid_request"),
+        ("POST", "/intents/preview", r#"{"files": {}}"#.to_owned(), "no_such_model"),
         ("GET", "/intent", String::new(), "method_not_allowed"),
         ("GET", "/nowhere", String::new(), "not_found"),
     ];
@@ -403,5 +407,5 @@ async fn the_document_is_the_committed_one_and_its_routes_exist() {
             seen.insert(path.clone());
         }
     }
-    assert_eq!(seen.len(), 11);
+    assert_eq!(seen.len(), 13);
 }

@@ -6,6 +6,7 @@
 
 mod cli;
 mod encoder;
+mod flips;
 mod http;
 mod hub;
 mod lint;

@@ -18,16 +18,23 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("kernels", ""),
     ("artifact", "encoder index intent"),
     ("knowledge", "intent"),
+    ("flips", "encoder intent"),
     ("models", "encoder progress"),
     ("progress", ""),
     ("training", "artifact encoder index intent progress"),
     ("provision", "artifact encoder intent knowledge models progress training"),
-    ("understand", "artifact encoder intent"),
-    ("reload", "artifact progress provision understand"),
+    ("shadow", "artifact encoder flips intent"),
+    ("understand", "artifact encoder intent shadow"),
+    ("reload", "artifact encoder flips intent progress provision training understand"),
+    ("preview", "artifact encoder flips intent knowledge progress provision training understand"),
     ("lint", "encoder index intent knowledge"),
-    ("cli", "artifact config encoder intent knowledge lint models progress provision training"),
-    ("config", "http models provision"),
-    ("http", "intent reload understand"),
+    (
+        "cli",
+        "artifact config encoder flips intent knowledge lint models preview progress provision \
+         training",
+    ),
+    ("config", "flips http models provision"),
+    ("http", "flips intent preview reload shadow understand"),
     ("logging", "config"),
     ("server", "http shutdown"),
     ("shutdown", ""),
@@ -56,7 +63,9 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
             "encoder/pool.rs",
             "encoder/sentence.rs",
             "models/hub.rs",
+            "preview.rs",
             "reload.rs",
+            "shadow.rs",
             "training/embed.rs",
         ],
         "give the work to the threads that there are; ARCHITECTURE.md lists them",
@@ -67,7 +76,15 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     (&["hyper::", "hyper_util::"], &["server.rs"], "connections belong to src/server.rs"),
     (
         &["tokio::", "tokio_util::"],
-        &["encoder/pool.rs", "http/", "reload.rs", "server.rs", "shutdown.rs", "bin/"],
+        &[
+            "encoder/pool.rs",
+            "http/",
+            "preview.rs",
+            "reload.rs",
+            "server.rs",
+            "shutdown.rs",
+            "bin/",
+        ],
         "keep it synchronous; the edges and the encoder's queue are async",
     ),
     (&["clap::"], &["config.rs", "config/", "cli/", "bin/"], "options end at the edges"),
@@ -75,7 +92,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     (&["candle_core::", "candle_nn::"], &["encoder/", "training/"], "tensors stay in there"),
     (
         &["rayon::"],
-        &["encoder/sentence.rs", "lint/", "reload.rs", "training/"],
+        &["encoder/sentence.rs", "lint/", "preview.rs", "reload.rs", "training/"],
         "a request must not fan out",
     ),
     (&["hnsw_rs::"], &["index/graph.rs"], "use the port, crate::index"),
@@ -94,7 +111,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
 const PURE_STD: &str = "array borrow cmp collections error fmt hash iter mem num ops rc slice str \
                         string sync";
 /// Folders whose code is pure.
-const PURE: &[&str] = &["intent"];
+const PURE: &[&str] = &["intent", "flips"];
 /// What the domain must not name, whatever else may.
 const IMPURE: &[&str] =
     &["tracing::", "rand::", "getrandom::", "tempfile::", "println!", "eprintln!", "include_str!"];

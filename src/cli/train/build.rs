@@ -5,7 +5,9 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::golden::{self, GoldenArgs};
 use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
+use crate::flips::golden::GoldenReport;
 use crate::intent::answer::Thresholds;
 use crate::progress::Progress;
 use crate::provision;
@@ -15,6 +17,8 @@ use crate::provision;
 pub struct BuildArgs {
     #[command(flatten)]
     knowledge: KnowledgeArgs,
+    #[command(flatten)]
+    golden: GoldenArgs,
     #[command(flatten)]
     encoder: EncoderArgs,
 }
@@ -28,6 +32,8 @@ struct Built {
     examples: usize,
     index: String,
     thresholds: Thresholds,
+    /// Null when there is no golden set, or it is not asked.
+    golden: Option<GoldenReport>,
     seconds: f64,
 }
 
@@ -39,9 +45,12 @@ pub(super) fn run(
     let begun = Instant::now();
     let folders = args.knowledge.folders(args.encoder.models.clone());
     // A typo in the knowledge base should not wait for a download.
-    provision::data(&folders)?;
+    let mut data = provision::data(&folders)?;
+    let sentences = std::mem::take(&mut data.golden);
     let encoder = args.encoder.load(progress)?;
-    let (model, path) = provision::model(&folders, &encoder, true, progress)?;
+    let (model, path) = provision::model_of(data, &folders, &encoder, progress)?;
+    let golden = args.golden.judge(&model.engine, &sentences, &encoder, progress)?;
+    let outcome = args.golden.outcome(golden.as_ref());
     let built = Built {
         version: model.identity.version(),
         path: path.display().to_string(),
@@ -50,10 +59,12 @@ pub(super) fn run(
         examples: model.engine.vectors().len(),
         index: model.index.kind().to_string(),
         thresholds: model.engine.classifier().calibration().thresholds,
+        golden,
         seconds: begun.elapsed().as_secs_f64(),
     };
     out.write(&built, |b| {
-        format!(
+        let mut lines = golden::lines(b.golden.as_ref());
+        lines.push(format!(
             "built {} in {:.1} s: {} intents, {} examples, {} index, thresholds in scope {:.3}, \
              matched {:.3}",
             b.path,
@@ -63,7 +74,8 @@ pub(super) fn run(
             b.index,
             b.thresholds.in_scope,
             b.thresholds.matched
-        )
+        ));
+        lines.join("\n")
     })?;
-    Ok(Outcome::Done)
+    Ok(outcome)
 }

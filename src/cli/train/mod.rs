@@ -1,15 +1,17 @@
-//! `train-intents`: build, evaluate, validate, predict.
+//! `train-intents`: build, evaluate, compare, validate, predict.
 //!
 //! Exit codes: 0 done, 1 a quality gate failed, 2 usage or bad input. With `--json` every line on
 //! standard output is one JSON object.
 
 mod build;
+mod diff;
 mod eval;
+mod golden;
 mod predict;
 mod validate;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
@@ -44,6 +46,8 @@ pub enum Command {
     Build(build::BuildArgs),
     /// Measures accuracy, calibration and out-of-scope detection
     Eval(eval::EvalArgs),
+    /// Says which messages two models answer differently, and why
+    Diff(diff::DiffArgs),
     /// Checks the files of a knowledge base
     Validate(validate::ValidateArgs),
     /// Says what a text means and why
@@ -67,6 +71,11 @@ pub struct EncoderArgs {
 }
 
 impl EncoderArgs {
+    /// Folder where models are kept.
+    fn models(&self) -> PathBuf {
+        self.models.clone()
+    }
+
     /// True when loading downloads nothing.
     fn is_installed(&self) -> bool {
         models::is_installed(&self.model, &self.models)
@@ -90,6 +99,10 @@ pub struct KnowledgeArgs {
 }
 
 impl KnowledgeArgs {
+    fn intents(&self) -> &Path {
+        &self.intents
+    }
+
     fn folders(&self, models: PathBuf) -> Folders {
         let KnowledgeArgs { intents, training_data } = self.clone();
         Folders { intents, training_data, models }
@@ -123,6 +136,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Some(Command::Build(args)) => build::run(&args, &mut out, progress),
         Some(Command::Eval(args)) => eval::run(&args, &mut out, progress),
+        Some(Command::Diff(args)) => diff::run(&args, &mut out, progress),
         Some(Command::Validate(args)) => validate::run(&args, &mut out, progress),
         Some(Command::Predict(args)) => predict::run(&args, &mut out, progress),
     }
