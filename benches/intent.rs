@@ -225,6 +225,7 @@ fn many_examples() -> Engine {
         dense: LinearHead::new(weights(DIMENSION * INTENTS), weights(INTENTS)).unwrap(),
         lexical: LinearHead::new(weights(vocabulary.len() * INTENTS), weights(INTENTS)).unwrap(),
         vocabulary,
+        scope: LinearHead::new(weights(DIMENSION), weights(1)).unwrap(),
     };
     let calibration = Calibration {
         fusion: [1.0, 0.5, 0.5],
@@ -235,6 +236,7 @@ fn many_examples() -> Engine {
             bias: 0.0,
         },
         thresholds: Thresholds { in_scope: 0.5, matched: 0.5 },
+        candidates: 3,
         keyword_precision: 0.9,
     };
     let index = Index::build(Arc::clone(&rows), IndexKind::Exact).unwrap();

@@ -27,7 +27,7 @@ fn main() {
     let name = arguments.first().map_or(DEFAULT_ENCODER, String::as_str);
     let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let options = model_options(&models, &ModelSource::Auto);
-    let (folder, encoder) = provision::encoder_with_folder(name, &options, &Silent).unwrap();
+    let (folder, encoder) = provision::single_encoder(name, &options, &Silent).unwrap();
     let layers = arguments.get(1).map(|layers| layers.parse().unwrap());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
 

@@ -17,10 +17,14 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::fetch::model_options;
 pub use self::file::FileError;
-pub(crate) use self::values::model_source;
-pub use self::values::{ApiKey, Build, LogFormat, Mode, ModelSource, Store};
+pub use self::values::{ApiKey, Build, LogFormat, Mode, ModelSource, Review, Store};
+pub(crate) use self::values::{golden_rule, model_source, share};
+use crate::flips::golden::GoldenRule;
 use crate::http::Limits;
 use crate::provision::Folders;
+use crate::review::ReviewOptions;
+use crate::review::accept::Sources;
+use crate::training::fit::Policy;
 
 /// The command line of `kefu-server`.
 #[derive(Debug, Parser)]
@@ -87,7 +91,7 @@ pub struct ServerOptions {
     /// Folder where encoder models are kept
     #[arg(long, env = "KEFU_MODELS", value_name = "DIR", default_value = "models", global = true)]
     pub models: PathBuf,
-    /// Encoder model: a name that `models list` shows, or a folder
+    /// Encoder model: a name that `models list` shows, or a folder; `a+b`: both together
     #[arg(long, env = "KEFU_MODEL", value_name = "NAME|DIR")]
     #[arg(default_value = "multilingual-e5-small")]
     pub model: String,
@@ -102,6 +106,16 @@ pub struct ServerOptions {
     #[arg(long, env = "KEFU_BUILD", value_name = "auto|never")]
     #[arg(default_value = "auto", value_parser = values::build)]
     pub build: Build,
+    /// At most this share of out-of-scope messages may be accepted, 0 to 1: sets the threshold by it
+    #[arg(long, env = "KEFU_MAX_FALSE_ACCEPT", value_name = "SHARE", value_parser = values::share)]
+    pub max_false_accept: Option<f64>,
+    /// What a new model does that loses golden sentences: `required` (it is refused), `warn`, `off`
+    #[arg(long, env = "KEFU_GOLDEN", value_name = "required|warn|off")]
+    #[arg(default_value = "required", value_parser = values::golden_rule)]
+    pub golden: GoldenRule,
+    /// Labelled rows (*.jsonl) on which previews of edits are compared; nothing is fitted on them
+    #[arg(long, env = "KEFU_HELD_OUT", value_name = "FILE")]
+    pub held_out: Option<PathBuf>,
     /// Threads of the encoder; the default is the number of processors
     #[arg(long, env = "KEFU_THREADS", value_parser = values::within::<1, 1024>)]
     #[arg(default_value_t = values::processors())]
@@ -135,6 +149,17 @@ pub struct ServerOptions {
     #[arg(long, env = "KEFU_API_KEY", value_name = "KEY")]
     #[arg(hide_env_values = true, hide_default_value = true, value_parser = values::api_key)]
     pub api_key: Option<ApiKey>,
+    /// Whether messages that the bot was unsure of are kept for editors, redacted: `on` or `off`
+    #[arg(long, env = "KEFU_REVIEW", value_name = "on|off")]
+    #[arg(default_value = "on", value_parser = values::review)]
+    pub review: Review,
+    /// Folder of the review queue; one server at a time uses it
+    #[arg(long, env = "KEFU_REVIEW_DIR", value_name = "DIR", default_value = "data/review")]
+    pub review_dir: PathBuf,
+    /// Open entries of the review queue; beyond that the rarest and oldest go
+    #[arg(long, env = "KEFU_REVIEW_MAX", value_parser = values::within::<1, 100_000>)]
+    #[arg(default_value_t = 10_000)]
+    pub review_max: usize,
     /// How log lines look: `human` or `json`
     #[arg(long, env = "KEFU_LOG", value_name = "human|json")]
     #[arg(default_value = "human", value_parser = values::log_format)]
@@ -209,7 +234,20 @@ impl ServerOptions {
             intents: self.intents.clone(),
             training_data: self.training_data.clone(),
             models: self.models.clone(),
+            policy: Policy { max_false_accept: self.max_false_accept },
         }
+    }
+
+    /// The review queue; none when it is off.
+    pub fn review_options(&self) -> Option<ReviewOptions> {
+        (self.review == Review::On).then(|| ReviewOptions {
+            folder: self.review_dir.clone(),
+            max_entries: self.review_max,
+            sources: Sources {
+                intents: self.intents.clone(),
+                training_data: self.training_data.clone(),
+            },
+        })
     }
 
     /// How long accepted requests may take to finish when the server stops.
@@ -235,6 +273,13 @@ impl ServerOptions {
                 "--max-batch {0} is more than --queue {1} holds, so a full batch would always be \
                  refused; use --queue {0} or more, or --max-batch {1} or less",
                 self.max_batch, self.queue
+            )));
+        }
+        if let Some(path) = self.held_out.as_ref().filter(|path| !path.is_file()) {
+            return Err(ConfigError::Conflict(format!(
+                "--held-out {} is no file; name one with lines like {{\"text\": \"…\", \"intent\": \
+                 \"…\"}}",
+                path.display()
             )));
         }
         if let ModelSource::Folder(folder) = &self.model_source

@@ -1,10 +1,12 @@
 //! Kefu: customer service with an understanding of its own.
 //!
-//! Read top-down: the domain (`intent`), the ports it stands on (`encoder`, `index`), what feeds
-//! it (`knowledge`, `models`, `training`, `artifact`) and checks it (`lint`), where it meets the
-//! clock (`understand`), and the edges (`http`, `cli`) that `server` puts together. Imports run one
-//! way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
+//! Read top-down: the domain (`intent`, `dialogue`), the ports it stands on (`encoder`, `index`), what feeds
+//! it (`knowledge`, `models`, `training`, `artifact`), checks it (`lint`) and brings it from other
+//! systems (`exchange`), where it meets the clock (`understand`), and the edges (`http`, `cli`) that
+//! `server` puts together. Imports run one way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is
+//! the map.
 
+pub mod dialogue;
 pub mod intent;
 
 pub mod encoder;
@@ -12,17 +14,23 @@ pub mod index;
 pub mod kernels;
 
 pub mod artifact;
+pub mod exchange;
+pub mod flips;
 pub mod knowledge;
 pub mod lint;
 pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod preview;
 pub mod provision;
 pub mod reload;
+pub mod review;
+pub mod shadow;
 pub mod understand;
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod http;
 pub mod logging;

@@ -1,21 +1,25 @@
 //! Understands a message: the engine's steps around the encoder's queue, with their times.
 //!
-//! The one place where the pure engine meets the clock and the encoder's threads. The HTTP edge
-//! calls it.
+//! The one place where the pure engine meets the clock and the encoder's threads. The edges call
+//! it.
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::artifact::Model;
-use crate::encoder::{Encoder, EncoderPool, PoolError};
-use crate::intent::answer::{Answer, Steps, Thresholds};
+use crate::clock;
+use crate::dialogue::form::Forms;
+use crate::encoder::{Embeddings, Encoder, EncoderPool, PoolError};
+use crate::intent::answer::{Answer, Status, Steps, Thresholds};
 use crate::intent::engine::{Engine, FirstTier, Verdict};
+use crate::intent::entity::date::calendar::Moment;
 use crate::intent::keyword::KeywordMatch;
 use crate::intent::knowledge::KnowledgeBase;
 use crate::intent::normalize::{Normalized, normalize};
+use crate::shadow::{Case, Shadow, ShadowCounts, ShadowReport, Totals};
 
 /// How a caller wants its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,9 @@ impl From<PoolError> for UnderstandError {
 /// The engine, ready to answer; its model can be replaced at any moment.
 pub struct Understander {
     serving: ArcSwap<Serving>,
+    /// A model that judges what is asked and answers nothing.
+    shadow: ArcSwapOption<Shadow>,
+    shadow_totals: Arc<Totals>,
     pool: EncoderPool,
 }
 
@@ -63,6 +70,7 @@ pub struct Understander {
 struct Serving {
     model: Arc<Model>,
     summary: Arc<ModelSummary>,
+    forms: Arc<Forms>,
 }
 
 /// What was answered, and by which model: the same one for all parts of one question.
@@ -72,6 +80,8 @@ pub struct Answered<T> {
     pub answer: T,
     /// Who answered.
     pub model: Arc<ModelSummary>,
+    /// The slots of its intents.
+    pub forms: Arc<Forms>,
 }
 
 /// A message on its way through the tiers.
@@ -79,6 +89,8 @@ struct Asked<'a> {
     original: &'a str,
     text: Normalized,
     state: State,
+    /// Whether it was embedded.
+    encoded: bool,
     steps: Steps,
 }
 
@@ -90,13 +102,45 @@ enum State {
 impl Understander {
     /// Answers with `model`; `pool` runs the encoder that the model was built with.
     pub fn new(model: Arc<Model>, pool: EncoderPool) -> Self {
-        Self { serving: ArcSwap::from_pointee(Serving::new(model)), pool }
+        Self {
+            serving: ArcSwap::from_pointee(Serving::new(model)),
+            shadow: ArcSwapOption::empty(),
+            shadow_totals: Arc::default(),
+            pool,
+        }
     }
 
     /// Answers with `model` from now on, built with the same encoder. Questions that are on their
     /// way keep the model that they began with.
     pub fn replace(&self, model: Arc<Model>) {
-        self.serving.store(Arc::new(Serving::new(model)));
+        let serving = Serving::new(model);
+        if self.shadow.load().as_ref().is_some_and(|one| one.version() == serving.summary.version) {
+            self.shadow.store(None);
+        }
+        self.serving.store(Arc::new(serving));
+    }
+
+    /// Lets `candidate` judge beside the model in use from now on, from a count of zero; none ends
+    /// it. Built with the same encoder.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    pub fn set_shadow(&self, candidate: Option<Arc<Model>>) -> std::io::Result<()> {
+        let encoder = Arc::clone(self.pool.encoder());
+        let totals = || Arc::clone(&self.shadow_totals);
+        let start = |model| Shadow::start(model, encoder, totals()).map(Arc::new);
+        self.shadow.store(candidate.map(start).transpose()?);
+        Ok(())
+    }
+
+    /// How the candidate in the shadow differs; none when there is none.
+    pub fn shadow(&self) -> Option<ShadowReport> {
+        self.shadow.load().as_ref().map(|shadow| shadow.report())
+    }
+
+    /// What all candidates together said since the start.
+    pub fn shadow_counts(&self) -> ShadowCounts {
+        self.shadow_totals.read()
     }
 
     /// Answers one message.
@@ -108,8 +152,9 @@ impl Understander {
         text: &str,
         options: AskOptions,
     ) -> Result<Answered<Answer>, UnderstandError> {
-        let Answered { mut answer, model } = self.answer(std::iter::once(text), options).await?;
-        Ok(Answered { answer: answer.pop().expect("one answer a text"), model })
+        let Answered { mut answer, model, forms } =
+            self.answer(std::iter::once(text), options).await?;
+        Ok(Answered { answer: answer.pop().expect("one answer a text"), model, forms })
     }
 
     /// Answers many messages in order; all are admitted or none.
@@ -139,15 +184,39 @@ impl Understander {
             .collect();
         if !open.is_empty() {
             let begun = Instant::now();
-            let rows = self.pool.encode(open).await?;
+            let embedded = self.pool.encode(open).await?;
             let encode_us = micros(begun);
-            let mut rows = rows.rows();
+            let mut rows = embedded.rows();
             for one in &mut asked {
                 one.settle(engine, encode_us, || rows.next().expect("one embedding an open text"));
             }
+            self.offer(engine, &asked, &embedded);
+        } else {
+            self.offer(engine, &asked, &Embeddings::default());
         }
         let answer = asked.into_iter().map(|one| one.answer(engine, options)).collect();
-        Ok(Answered { answer, model: Arc::clone(&serving.summary) })
+        let (model, forms) = (Arc::clone(&serving.summary), Arc::clone(&serving.forms));
+        Ok(Answered { answer, model, forms })
+    }
+
+    /// Shows what was asked and decided to the candidate in the shadow, if there is one; `embedded`
+    /// are the rows of those that tier 2 settled, in order. Never waits.
+    fn offer(&self, engine: &Engine, asked: &[Asked<'_>], embedded: &Embeddings) {
+        let shadow = self.shadow.load();
+        let Some(shadow) = shadow.as_ref() else { return };
+        let mut rows = embedded.rows();
+        for one in asked {
+            let State::Settled(verdict) = &one.state else { continue };
+            let embedding = if one.encoded { rows.next().map(<[f32]>::to_vec) } else { None };
+            let top = verdict.ranking.first().filter(|_| verdict.status == Status::Matched);
+            let intent = top.map(|top| engine.knowledge().intents[top.0 as usize].id.clone());
+            shadow.offer(Case {
+                text: one.text.clone(),
+                embedding,
+                status: verdict.status,
+                intent,
+            });
+        }
     }
 
     /// Embeds texts: one unit-norm vector each, in order, normalised first as everywhere.
@@ -164,9 +233,19 @@ impl Understander {
         Arc::clone(&self.serving.load().summary)
     }
 
+    /// The model in use, whole.
+    pub fn serving(&self) -> Arc<Model> {
+        Arc::clone(&self.serving.load().model)
+    }
+
     /// What the model in use was taught.
     pub fn knowledge(&self) -> KnowledgeHandle {
         KnowledgeHandle(Arc::clone(&self.serving.load().model))
+    }
+
+    /// The model in use, whole, for work that needs no answer in milliseconds.
+    pub fn current(&self) -> Arc<Model> {
+        Arc::clone(&self.serving.load().model)
     }
 
     /// The encoder, for work that needs no answer in milliseconds.
@@ -197,7 +276,7 @@ impl<'a> Asked<'a> {
             FirstTier::Settled(verdict) => State::Settled(verdict),
         };
         steps.keyword_us = micros(begun);
-        Self { original, text, state, steps }
+        Self { original, text, state, encoded: false, steps }
     }
 
     fn settle<'e>(
@@ -211,6 +290,7 @@ impl<'a> Asked<'a> {
         let evidence = std::mem::take(evidence);
         let verdict = engine.second_tier(&self.text, evidence, embedding());
         self.state = State::Settled(verdict);
+        self.encoded = true;
         self.steps.encode_us = encode_us;
         self.steps.decide_us = micros(begun);
     }
@@ -241,7 +321,8 @@ impl Serving {
             index: index.kind().to_string(),
             thresholds: engine.classifier().calibration().thresholds,
         });
-        Self { model, summary }
+        let forms = Forms::new(engine.knowledge()).expect("the engine has compiled the same slots");
+        Self { summary, forms: Arc::new(forms), model }
     }
 }
 
@@ -254,6 +335,12 @@ impl Deref for KnowledgeHandle {
     fn deref(&self) -> &KnowledgeBase {
         self.0.engine.knowledge()
     }
+}
+
+/// The moment now, in UTC. A visitor's clock may show another day; whoever knows it says so.
+pub fn utc_now() -> Moment {
+    let seconds = clock::now_ms() / 1000;
+    Moment::of_unix(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 fn micros(since: Instant) -> u64 {

@@ -19,7 +19,7 @@ pub(crate) const DEFAULT_ENCODER: &str = "multilingual-e5-small";
 pub(crate) fn encoder(name: &str) -> Arc<SentenceEncoder> {
     let models = root().join("models");
     let options = model_options(&models, &ModelSource::Auto);
-    Arc::new(provision::encoder(name, &options, &Silent).unwrap())
+    Arc::new(provision::single_encoder(name, &options, &Silent).unwrap().1)
 }
 
 /// The model of the bundled knowledge base, built first when it is missing.
@@ -28,6 +28,7 @@ pub(crate) fn bundled_model(encoder: &dyn Encoder) -> Model {
         intents: root().join("intents"),
         training_data: root().join("training-data"),
         models: root().join("models"),
+        policy: Default::default(),
     };
     provision::model(&folders, encoder, true, &Silent).unwrap().0
 }

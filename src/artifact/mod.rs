@@ -51,11 +51,19 @@ pub struct Identity {
     pub data_sha256: String,
     /// Version of the training code.
     pub trainer: String,
+    /// The share of out-of-scope sentences that may be accepted, when one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_false_accept: Option<String>,
 }
 
 impl Identity {
     /// The identity of the model that training would make now.
-    pub fn new(encoder: &EncoderInfo, knowledge: &KnowledgeBase, out_of_scope: &[String]) -> Self {
+    pub fn new(
+        encoder: &EncoderInfo,
+        knowledge: &KnowledgeBase,
+        out_of_scope: &[String],
+        max_false_accept: Option<f64>,
+    ) -> Self {
         let data = serde_json::to_vec(&(knowledge, out_of_scope)).expect("plain data is JSON");
         Self {
             encoder: encoder.name.clone(),
@@ -64,6 +72,7 @@ impl Identity {
             normalizer: NORMALIZER_VERSION.to_owned(),
             data_sha256: hex(&Sha256::digest(&data)),
             trainer: TRAINER_VERSION.to_owned(),
+            max_false_accept: max_false_accept.map(|rate| rate.to_string()),
         }
     }
 

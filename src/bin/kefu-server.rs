@@ -8,20 +8,26 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use kefu::artifact;
+use kefu::clock;
 use kefu::config::{Build, Cli, Command, ConfigError, ModelsCommand, ServerOptions, model_options};
-use kefu::encoder::{Encoder, EncoderPool, PoolOptions};
+use kefu::encoder::{Encoder, EncoderPool, Memo, PoolOptions};
 use kefu::http::AppState;
 use kefu::http::auth::KeyDigest;
 use kefu::logging;
 use kefu::models::{self, ModelStatus};
+use kefu::preview::{LoggedMessages, MessageSources, NoMessages, Previewer};
 use kefu::progress::TerminalBar;
 use kefu::provision;
 use kefu::reload::Keeper;
+use kefu::review::Review;
+use kefu::review::desk::Desk;
 use kefu::server::{self, App};
 use kefu::shutdown::Shutdown;
 use kefu::understand::Understander;
 
 const UNUSABLE: u8 = 2;
+/// Sentences whose embeddings are kept for reloads and previews; about 15 MB.
+const REMEMBERED: usize = 8_192;
 
 fn main() -> ExitCode {
     let cli = match Cli::load(std::env::args_os()) {
@@ -49,7 +55,7 @@ fn build_understander(options: &ServerOptions) -> anyhow::Result<Understander> {
         Some(path) => artifact::load(path, encoder.info())?,
         None => {
             let may_build = options.build == Build::Auto;
-            provision::model(&options.folders(), &encoder, may_build, &bar)?.0
+            provision::model(&options.folders(), &*encoder, may_build, &bar)?.0
         }
     };
     let pool_options = PoolOptions {
@@ -57,18 +63,38 @@ fn build_understander(options: &ServerOptions) -> anyhow::Result<Understander> {
         capacity_texts: options.queue,
         ..PoolOptions::default()
     };
-    let pool = EncoderPool::start(Arc::new(encoder), pool_options)?;
+    let pool = EncoderPool::start(Arc::from(encoder), pool_options)?;
     Ok(Understander::new(Arc::new(model), pool))
 }
 
-/// Follows the knowledge base, unless the options name a fixed model or forbid training.
-fn follow(options: &ServerOptions, understander: &Arc<Understander>) -> Option<Arc<Keeper>> {
-    if options.artifact.is_some() || options.build == Build::Never {
-        return None;
+/// The messages of the review queue, for previews.
+struct Reviewed(Arc<Review>);
+
+impl LoggedMessages for Reviewed {
+    fn recent(&self, most: usize) -> Vec<String> {
+        self.0.desk.recent_texts(most)
     }
-    Keeper::start(options.folders(), Arc::clone(understander))
+}
+
+/// Follows the knowledge base, unless the options name a fixed model or forbid training.
+fn follow(options: &ServerOptions, understander: &Arc<Understander>, http: &mut AppState) {
+    if options.artifact.is_some() || options.build == Build::Never {
+        return;
+    }
+    let (folders, live) = (options.folders(), Arc::clone(understander));
+    let encoder: Arc<dyn Encoder> =
+        Arc::new(Memo::new(Arc::clone(understander.encoder()), REMEMBERED));
+    let logged: Arc<dyn LoggedMessages> = match &http.review {
+        Some(review) => Arc::new(Reviewed(Arc::clone(review))),
+        None => Arc::new(NoMessages),
+    };
+    let sources = MessageSources { held_out: options.held_out.clone(), logged };
+    let previewer =
+        Previewer::new(folders.clone(), sources, Arc::clone(&live), Arc::clone(&encoder));
+    http.previewer = Some(Arc::new(previewer));
+    http.keeper = Keeper::start(folders, options.golden, live, encoder)
         .inspect_err(|error| tracing::warn!("{error}"))
-        .ok()
+        .ok();
 }
 
 /// `models list`.
@@ -102,18 +128,27 @@ fn pull_model(options: &ServerOptions, name: &str) -> anyhow::Result<()> {
 async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     let reserved = server::reserve(options.address())?;
     let shutdown = Shutdown::new();
+    // Before the engine, which takes long: a folder that another server has should be known before.
+    let desk = options.review_options().map(|review| Desk::start(review, clock::system()));
+    let desk = desk.transpose()?;
     // Before the engine: until then a signal just ends the process, as it should.
     let understander = tokio::task::block_in_place(|| build_understander(options))?;
     let understander = Arc::new(understander);
     shutdown.on_signals()?;
     let api_key = options.api_key.as_ref().map(|key| KeyDigest::of(key.reveal()));
     let mut http = AppState::new(Arc::clone(&understander), options.limits(), api_key);
-    http.keeper = follow(options, &understander);
+    let review = desk.map(|desk| Review::new(desk, Arc::clone(&understander))).transpose()?;
+    http.review = review.map(Arc::new);
+    follow(options, &understander, &mut http);
+    let review = http.review.clone();
     let listener = reserved.listen()?;
     let address = listener.local_addr()?;
     writeln!(std::io::stdout(), "kefu-server is ready: http://{address}")?;
     let app = App { http, shutdown_timeout: options.shutdown_timeout() };
     server::run(listener, app, shutdown).await?;
+    if let Some(review) = review {
+        tokio::task::block_in_place(|| review.stop());
+    }
     understander.stop().await;
     Ok(())
 }

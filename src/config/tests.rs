@@ -28,7 +28,7 @@ fn options() -> Vec<clap::Arg> {
 }
 
 /// A good value of each key that is not the default.
-const SAMPLES: [(&str, &str); 22] = [
+const SAMPLES: [(&str, &str); 28] = [
     ("mode", "\"mini\""),
     ("store", "\"embedded\""),
     ("host", "\"127.0.0.2\""),
@@ -40,6 +40,9 @@ const SAMPLES: [(&str, &str); 22] = [
     ("model_source", "\"hub\""),
     ("artifact", "\"a\""),
     ("build", "\"never\""),
+    ("max_false_accept", "0.2"),
+    ("golden", "\"warn\""),
+    ("held_out", "\"README.md\""),
     ("threads", "3"),
     ("queue", "2048"),
     ("max_text_chars", "10"),
@@ -48,6 +51,9 @@ const SAMPLES: [(&str, &str); 22] = [
     ("rate_limit", "0"),
     ("max_concurrent", "9"),
     ("api_key", "\"0123456789abcdef\""),
+    ("review", "\"off\""),
+    ("review_dir", "\"r\""),
+    ("review_max", "5"),
     ("log", "\"json\""),
     ("log_level", "\"debug\""),
     ("shutdown_timeout_s", "1"),
@@ -89,6 +95,7 @@ fn the_file_sets_every_option_by_either_spelling() {
         assert_eq!((options.queue, options.threads, options.shutdown_timeout_s), (2048, 3, 1));
         assert_eq!(options.limits().max_batch, 7);
         assert_eq!(options.model_source, ModelSource::Hub);
+        assert!(options.review_options().is_none());
         assert_eq!(options.api_key.unwrap().reveal(), "0123456789abcdef");
         assert_eq!((options.build, options.log), (Build::Never, LogFormat::Json));
     }
@@ -111,9 +118,13 @@ fn refusals_say_what_would_be_good() {
         ("--port=70000", "", "0..=65535"),
         ("--threads=0", "", "whole number from 1"),
         ("--max-body-bytes=1", "", "from 1024"),
+        ("--review=maybe", "", "use on or off"),
+        ("--review-max=0", "", "from 1"),
         ("--log=xml", "", "human or json"),
         ("--log-level=loud", "", "use error, warn, info"),
         ("--build=always", "", "auto or never"),
+        ("--golden=maybe", "", "required, warn or off"),
+        ("--held-out=nowhere.jsonl", "", "--held-out nowhere.jsonl is no file"),
         ("--host=0.0.0.0", "", "openssl rand -hex 32"),
         ("--host=::", "", "openssl rand -hex 32"),
         ("--queue=10", "", "--max-batch 10 or less"),

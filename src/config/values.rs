@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::flips::golden::GoldenRule;
+
 /// How the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -40,6 +42,15 @@ pub enum Build {
     Auto,
     /// Not at all: a missing or old intent model is an error.
     Never,
+}
+
+/// Whether messages are kept for review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Review {
+    /// Those that the bot was unsure of, redacted.
+    On,
+    /// None.
+    Off,
 }
 
 /// How log lines look.
@@ -112,6 +123,30 @@ pub(super) fn build(text: &str) -> Result<Build, String> {
         "auto" => Ok(Build::Auto),
         "never" => Ok(Build::Never),
         _ => Err("use auto or never".to_owned()),
+    }
+}
+
+pub(super) fn review(text: &str) -> Result<Review, String> {
+    match text {
+        "on" => Ok(Review::On),
+        "off" => Ok(Review::Off),
+        _ => Err("use on or off".to_owned()),
+    }
+}
+
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("not a share between 0 and 1, such as 0.05".to_owned()),
+    }
+}
+
+pub(crate) fn golden_rule(text: &str) -> Result<GoldenRule, String> {
+    match text {
+        "required" => Ok(GoldenRule::Required),
+        "warn" => Ok(GoldenRule::Warn),
+        "off" => Ok(GoldenRule::Off),
+        _ => Err("use required, warn or off".to_owned()),
     }
 }
 

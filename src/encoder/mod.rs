@@ -2,9 +2,12 @@
 //!
 //! The domain and the training code see only the [`Encoder`] trait; which model answers, and how
 //! its weights came here, is decided by the composition root. Beside it stand the adapter that
-//! runs BERT models ([`SentenceEncoder`]) and the threads it runs on ([`EncoderPool`]).
+//! runs BERT models ([`SentenceEncoder`]), several of them as one ([`CombinedEncoder`]), the threads
+//! it runs on ([`EncoderPool`]), and a memory for texts that come again ([`Memo`]).
 
 mod bert;
+mod combined;
+mod memo;
 mod pool;
 pub(crate) mod rowwise;
 mod sentence;
@@ -12,6 +15,8 @@ mod tokenizer;
 mod unigram;
 pub(crate) mod weights;
 
+pub use combined::CombinedEncoder;
+pub use memo::Memo;
 pub use pool::{EncoderPool, PoolError, PoolOptions};
 pub use sentence::{LoadError, ModelSpec, Pooling, SentenceEncoder};
 pub use tokenizer::TokenizerError;

@@ -1,30 +1,16 @@
-//! `GET /model`, `POST /model/rollback` and `GET /intents`: what answers here, and what it knows.
+//! `GET /intents`: what is known here.
 
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::error::{ApiError, ErrorBody, ErrorCode};
-use super::json::Json as SentJson;
+use super::error::ErrorBody;
 use super::trace::TraceId;
 use crate::intent::knowledge::{Action, Example, Intent, Localized};
-use crate::reload::RollbackError;
-use crate::understand::ModelSummary;
-
-/// The model in use.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ModelAnswer {
-    #[serde(flatten)]
-    model: ModelSummary,
-    /// Why the newest knowledge base is not in use; null when it is.
-    refused: Option<String>,
-    /// Finds the request in the server's log.
-    trace_id: String,
-}
 
 /// All intents, in the order of their files.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,65 +48,6 @@ pub(super) enum ActionKind {
     Handoff,
     /// The shop's own service is called.
     Webhook,
-}
-
-/// Which model answers here?
-#[utoipa::path(
-    get, path = "/model", tag = "intent",
-    responses(
-        (status = 200, description = "The model in use", body = ModelAnswer),
-        (status = "4XX", description = "See the table of errors", body = ErrorBody),
-    )
-)]
-pub(super) async fn model(State(state): State<AppState>, trace: TraceId) -> Json<ModelAnswer> {
-    Json(answer(&state, &trace))
-}
-
-fn answer(state: &AppState, trace: &TraceId) -> ModelAnswer {
-    ModelAnswer {
-        model: (*state.engine.model()).clone(),
-        refused: state.keeper.as_ref().and_then(|keeper| keeper.refused()),
-        trace_id: trace.to_string(),
-    }
-}
-
-/// Which model to go back to.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RollbackRequest {
-    /// Its version; without one, the model that was in use before.
-    #[serde(default)]
-    #[schema(example = "b5a3315686a6")]
-    version: Option<String>,
-}
-
-/// Answer with an earlier model
-///
-/// The next edit of the knowledge base, and the next start, take the newest again.
-#[utoipa::path(
-    post, path = "/model/rollback", tag = "intent",
-    request_body = RollbackRequest,
-    responses(
-        (status = 200, description = "The model in use now", body = ModelAnswer),
-        (status = "4XX", description = "See the table of errors", body = ErrorBody),
-        (status = "5XX", description = "See the table of errors", body = ErrorBody),
-    )
-)]
-pub(super) async fn rollback(
-    State(state): State<AppState>,
-    trace: TraceId,
-    SentJson(request): SentJson<RollbackRequest>,
-) -> Result<Json<ModelAnswer>, ApiError> {
-    let Some(keeper) = state.keeper.clone() else {
-        let message = "this server keeps one model (--artifact); there is none to go back to";
-        return Err(ApiError::new(ErrorCode::NoSuchModel, message));
-    };
-    match keeper.roll_back(request.version).await {
-        Ok(()) => Ok(Json(answer(&state, &trace))),
-        Err(RollbackError::Unknown(reason)) => Err(ApiError::new(ErrorCode::NoSuchModel, reason)),
-        Err(error @ RollbackError::Busy) => Err(ApiError::new(ErrorCode::Busy, error.to_string())),
-        Err(RollbackError::Artifact(error)) => Err(ApiError::internal(&error.to_string())),
-    }
 }
 
 /// Which intents are known here?

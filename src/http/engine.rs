@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::intent::answer::Answer;
 use crate::intent::knowledge::KnowledgeBase;
+use crate::shadow::{ShadowCounts, ShadowReport};
 use crate::understand::{Answered, AskOptions, ModelSummary, UnderstandError, Understander};
 
 /// A handle on the engine; cheap to clone.
@@ -43,7 +44,7 @@ impl Engine {
             #[cfg(test)]
             Kind::Canned(canned) => {
                 let answer = canned.ask(text, options)?;
-                Ok(Answered { answer, model: self.model() })
+                Ok(Answered { answer, model: self.model(), forms: canned.forms() })
             }
         }
     }
@@ -59,7 +60,7 @@ impl Engine {
             Kind::Canned(canned) => {
                 let answer: Result<_, _> =
                     texts.iter().map(|text| canned.ask(text, options)).collect();
-                Ok(Answered { answer: answer?, model: self.model() })
+                Ok(Answered { answer: answer?, model: self.model(), forms: canned.forms() })
             }
         }
     }
@@ -77,6 +78,24 @@ impl Engine {
             Kind::Live(live) => live.model(),
             #[cfg(test)]
             Kind::Canned(canned) => Arc::new(canned.model()),
+        }
+    }
+
+    /// How the model in the shadow differs, if there is one.
+    pub(super) fn shadow(&self) -> Option<ShadowReport> {
+        match &self.0 {
+            Kind::Live(live) => live.shadow(),
+            #[cfg(test)]
+            Kind::Canned(_) => None,
+        }
+    }
+
+    /// What all models in the shadow said since the start.
+    pub(super) fn shadow_counts(&self) -> ShadowCounts {
+        match &self.0 {
+            Kind::Live(live) => live.shadow_counts(),
+            #[cfg(test)]
+            Kind::Canned(_) => ShadowCounts::default(),
         }
     }
 

@@ -19,6 +19,7 @@ pub(super) struct ApiError {
     message: String,
     retry_after_ms: Option<u64>,
     param: Option<&'static str>,
+    findings: Vec<ErrorFinding>,
 }
 
 /// Stable names of failures; [`TABLE`] says what each means.
@@ -31,17 +32,28 @@ pub(super) enum ErrorCode {
     Unauthorized,
     NotFound,
     NoSuchModel,
+    NoSuchReviewItem,
+    ReviewOff,
     MethodNotAllowed,
     RequestTimeout,
+    AlreadyAccepted,
+    ExampleConflict,
+    FileChanged,
+    KnowledgeFaulty,
+    NotEditable,
     BodyTooLarge,
     UnsupportedMediaType,
     InvalidRequest,
+    InvalidKnowledge,
     TextTooLong,
     BatchEmpty,
     BatchTooLarge,
+    UnknownIntent,
+    UnknownSlot,
     RateLimited,
     Busy,
     Internal,
+    NotWritten,
     NotReady,
     Stopping,
 }
@@ -69,25 +81,36 @@ pub(super) enum Retry {
 
 /// The table, in the order of [`ErrorCode`].
 #[rustfmt::skip]
-pub(super) static TABLE: [ErrorRow; 18] = {
+pub(super) static TABLE: [ErrorRow; 29] = {
     use self::{Retry::{AfterMs, No, Now}, StatusCode as S};
     [
         row("invalid_utf8", S::BAD_REQUEST, No, "the body is not UTF-8"),
         row("invalid_json", S::BAD_REQUEST, No, "the body is not JSON"),
         row("unauthorized", S::UNAUTHORIZED, No, "the API key is missing or wrong"),
         row("not_found", S::NOT_FOUND, No, "there is no such path"),
-        row("no_such_model", S::NOT_FOUND, No, "there is no such model to go back to"),
+        row("no_such_model", S::NOT_FOUND, No, "there is no such model here"),
+        row("no_such_review_item", S::NOT_FOUND, No, "the review queue has no such entry"),
+        row("review_off", S::NOT_FOUND, No, "the server keeps no review queue (`--review off`)"),
         row("method_not_allowed", S::METHOD_NOT_ALLOWED, No, "the path has other methods; see `Allow`"),
         row("request_timeout", S::REQUEST_TIMEOUT, Now, "the body did not arrive in time"),
+        row("already_accepted", S::CONFLICT, No, "the entry is an example already"),
+        row("example_conflict", S::CONFLICT, No, "the text is an example of something else; the message says where"),
+        row("file_changed", S::CONFLICT, Now, "somebody else wrote the file meanwhile"),
+        row("knowledge_faulty", S::CONFLICT, No, "the knowledge base on disk has a fault; the message says where"),
+        row("not_editable", S::CONFLICT, No, "the file has a shape that cannot be edited in place"),
         row("body_too_large", S::PAYLOAD_TOO_LARGE, No, "the body is over `--max-body-bytes`"),
         row("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, No, "the body is not `application/json`"),
         row("invalid_request", S::UNPROCESSABLE_ENTITY, No, "a field is missing, unknown, or wrong"),
+        row("invalid_knowledge", S::UNPROCESSABLE_ENTITY, No, "the knowledge base would be refused; `findings` say where"),
         row("text_too_long", S::UNPROCESSABLE_ENTITY, No, "a text is over `--max-text-chars`"),
         row("batch_empty", S::UNPROCESSABLE_ENTITY, No, "the batch holds no text"),
         row("batch_too_large", S::UNPROCESSABLE_ENTITY, No, "the batch is over `--max-batch`"),
+        row("unknown_intent", S::UNPROCESSABLE_ENTITY, No, "the knowledge base has no such intent"),
+        row("unknown_slot", S::UNPROCESSABLE_ENTITY, No, "`slots` names a slot that its intent does not have"),
         row("rate_limited", S::TOO_MANY_REQUESTS, AfterMs(1000), "the address is over `--rate-limit`"),
         row("busy", S::TOO_MANY_REQUESTS, AfterMs(1000), "`--max-concurrent` or `--queue` is reached"),
         row("internal", S::INTERNAL_SERVER_ERROR, No, "a fault of the server; its log says"),
+        row("not_written", S::INTERNAL_SERVER_ERROR, No, "the knowledge base or the review queue cannot be written; the message says why"),
         row("not_ready", S::SERVICE_UNAVAILABLE, AfterMs(1000), "the server is starting"),
         row("stopping", S::SERVICE_UNAVAILABLE, AfterMs(1000), "the server is stopping"),
     ]
@@ -127,6 +150,25 @@ pub(super) struct ErrorDetail {
     /// Finds the request in the server's log.
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
     pub(super) trace_id: String,
+    /// What is wrong with a knowledge base, for `invalid_knowledge`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) findings: Vec<ErrorFinding>,
+}
+
+/// Something wrong with a file of the knowledge base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct ErrorFinding {
+    /// Stable code, see `docs/knowledge-base.md`.
+    #[schema(example = "KB001")]
+    pub(super) code: &'static str,
+    /// The file.
+    pub(super) file: String,
+    /// From 1.
+    pub(super) line: u64,
+    /// From 1, in characters.
+    pub(super) column: u64,
+    /// What is wrong and what to do.
+    pub(super) message: String,
 }
 
 impl ApiError {
@@ -136,7 +178,7 @@ impl ApiError {
             Retry::No | Retry::Now => None,
             Retry::AfterMs(wait_ms) => Some(wait_ms),
         };
-        Self { code, message: message.into(), retry_after_ms, param: None }
+        Self { code, message: message.into(), retry_after_ms, param: None, findings: Vec::new() }
     }
 
     /// A field is missing, unknown, or wrong.
@@ -154,6 +196,12 @@ impl ApiError {
     #[must_use]
     pub(super) fn retry_after_ms(self, wait_ms: u64) -> Self {
         Self { retry_after_ms: Some(wait_ms.max(1)), ..self }
+    }
+
+    /// Says where a knowledge base is wrong.
+    #[must_use]
+    pub(super) fn with_findings(self, findings: Vec<ErrorFinding>) -> Self {
+        Self { findings, ..self }
     }
 
     /// The stable code.
@@ -175,6 +223,7 @@ impl ApiError {
                 retryable: self.code.row().retry != Retry::No,
                 retry_after_ms: self.retry_after_ms,
                 trace_id,
+                findings: self.findings.clone(),
             },
         }
     }

@@ -11,7 +11,10 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use super::json::Json;
+use super::review;
+use super::slots::SlotsRequest;
 use super::trace::TraceId;
+use crate::dialogue::report::SlotsReport;
 use crate::intent::answer::Answer;
 use crate::understand::{Answered, AskOptions, ModelSummary};
 
@@ -29,6 +32,8 @@ pub(super) struct IntentRequest {
     /// Whether to say why.
     #[serde(default)]
     explain: bool,
+    /// Fills the slots of the intent; without it, the answer says nothing of them.
+    slots: Option<SlotsRequest>,
 }
 
 /// Many questions with the same wishes.
@@ -75,6 +80,9 @@ impl TryFrom<u64> for TopK {
 pub(super) struct IntentAnswer {
     #[serde(flatten)]
     answer: Answer,
+    /// How far the slots are filled, when that was asked for and the intent has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<SlotsReport>,
     /// Which model answered.
     model: ModelRef,
     /// Finds the request in the server's log.
@@ -126,12 +134,21 @@ pub(super) async fn ask(
     Json(request): Json<IntentRequest>,
 ) -> Result<axum::Json<IntentAnswer>, ApiError> {
     let started = Instant::now();
-    state.limits.check_text(&request.text, None)?;
-    let options = AskOptions { top_k: request.top_k.0.into(), explain: request.explain };
-    let Answered { answer, model } = state.engine.ask(&request.text, options).await?;
+    let IntentRequest { text, top_k, explain, slots } = request;
+    state.limits.check_text(&text, None)?;
+    if let Some(slots) = &slots {
+        slots.check(&state.limits)?;
+    }
+    let top_k = top_k.0.into();
+    let options = AskOptions { top_k: review::enough(top_k), explain };
+    let Answered { mut answer, model, forms } = state.engine.ask(&text, options).await?;
     state.metrics.classified(&answer);
+    review::observe(&state, &text, &answer, &model);
+    answer.alternatives.truncate(top_k);
+    let slots = slots.map(|slots| slots.fill(&text, &answer, &forms)).transpose()?.flatten();
     Ok(axum::Json(IntentAnswer {
         answer,
+        slots,
         model: (&*model).into(),
         trace_id: trace.to_string(),
         took_us: micros(started),
@@ -157,10 +174,14 @@ pub(super) async fn ask_batch(
 ) -> Result<axum::Json<BatchAnswer>, ApiError> {
     let started = Instant::now();
     state.limits.check_batch(&request.texts)?;
-    let options = AskOptions { top_k: request.top_k.0.into(), explain: request.explain };
-    let Answered { answer: answers, model } = state.engine.ask_all(&request.texts, options).await?;
-    for answer in &answers {
+    let top_k = request.top_k.0.into();
+    let options = AskOptions { top_k: review::enough(top_k), explain: request.explain };
+    let answered = state.engine.ask_all(&request.texts, options).await?;
+    let Answered { answer: mut answers, model, .. } = answered;
+    for (answer, text) in answers.iter_mut().zip(&request.texts) {
         state.metrics.classified(answer);
+        review::observe(&state, text, answer, &model);
+        answer.alternatives.truncate(top_k);
     }
     Ok(axum::Json(BatchAnswer {
         answers,

@@ -22,6 +22,9 @@ use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use crate::intent::answer::{Answer, Status, Tier};
 use crate::reload::ReloadCounts;
+use crate::review::desk::Stats;
+use crate::review::queue::Counts;
+use crate::shadow::ShadowCounts;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// From a keyword's answer (tens of microseconds) to a full queue.
@@ -39,7 +42,64 @@ pub struct Metrics {
     classified: Family<AnswerLabels, Counter>,
     queued: Gauge<u64, AtomicU64>,
     model: Family<ModelLabels, Gauge>,
-    reloads: Family<ReloadLabels, Counter>,
+    reloads: Family<OutcomeLabels, Counter>,
+    golden: Family<GoldenLabels, Gauge>,
+    shadow: Family<OutcomeLabels, Counter>,
+    review: ReviewMetrics,
+}
+
+/// What the review queue has done and holds.
+#[derive(Clone, Default)]
+struct ReviewMetrics {
+    captured: Family<ReviewLabels, Counter>,
+    lost: Family<LostLabels, Counter>,
+    entries: Family<EntryLabels, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LostLabels {
+    cause: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EntryLabels {
+    status: &'static str,
+}
+
+impl ReviewMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let Self { captured, lost, entries } = self.clone();
+        registry.register("review_captured", "Messages stored for review", captured);
+        registry.register("review_lost", "Messages not stored, and entries that are gone", lost);
+        registry.register("review_entries", "Entries of the review queue", entries);
+    }
+
+    fn set(&self, stats: &Stats) {
+        fn raise(counter: &Counter, count: u64) {
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        for &(reason, count) in &stats.captured {
+            raise(&self.captured.get_or_create(&ReviewLabels { reason }), count);
+        }
+        for (cause, count) in [
+            ("full", stats.dropped),
+            ("refused", stats.failed),
+            ("evicted", stats.evicted),
+            ("damaged", stats.lost_lines),
+        ] {
+            raise(&self.lost.get_or_create(&LostLabels { cause }), count);
+        }
+        let Counts { open, accepted, dismissed } = stats.entries;
+        for (status, count) in [("open", open), ("accepted", accepted), ("dismissed", dismissed)] {
+            let gauge = self.entries.get_or_create(&EntryLabels { status });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -61,8 +121,13 @@ struct AnswerLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadLabels {
+struct OutcomeLabels {
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GoldenLabels {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,8 +156,24 @@ impl Metrics {
         registry.register("model_info", "The model in use", model.clone());
         let reloads = Family::default();
         registry.register("model_reloads", "Ends of reloads", reloads.clone());
+        let (golden, shadow) = (Family::default(), Family::default());
+        registry.register("golden_sentences", "Golden sentences by their result", golden.clone());
+        registry.register("shadow_questions", "What the model in the shadow said", shadow.clone());
+        let review = ReviewMetrics::default();
+        review.register(&mut registry);
         let registry = Arc::new(registry);
-        Self { registry, requests, seconds, classified, queued, model, reloads }
+        Self {
+            registry,
+            requests,
+            seconds,
+            classified,
+            queued,
+            model,
+            reloads,
+            golden,
+            shadow,
+            review,
+        }
     }
 
     /// Counts one answer of the engine.
@@ -152,19 +233,50 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
     metrics.model.get_or_create(&labels).set(1);
 
     if let Some(keeper) = &state.keeper {
-        let ReloadCounts { swapped, refused, rolled_back } = keeper.counts();
-        for (outcome, count) in
-            [("swapped", swapped), ("refused", refused), ("rolled_back", rolled_back)]
-        {
-            let counter = metrics.reloads.get_or_create(&ReloadLabels { outcome });
-            counter.inc_by(count.saturating_sub(counter.get()));
+        let ReloadCounts { swapped, refused, golden_lost, rolled_back } = keeper.counts();
+        let counts = [
+            ("swapped", swapped),
+            ("refused", refused),
+            ("golden_lost", golden_lost),
+            ("rolled_back", rolled_back),
+        ];
+        catch_up(&metrics.reloads, counts);
+        metrics.golden.clear();
+        if let Some(report) = keeper.golden() {
+            for (result, count) in [("passed", report.passed), ("failed", report.failed)] {
+                metrics.golden.get_or_create(&GoldenLabels { result }).set(count as i64);
+            }
         }
+    }
+    let ShadowCounts { left_out, agreed, other_status, other_intent, asked: _ } =
+        state.engine.shadow_counts();
+    let counts = [
+        ("agreed", agreed),
+        ("other_status", other_status),
+        ("other_intent", other_intent),
+        ("left_out", left_out),
+    ];
+    catch_up(&metrics.shadow, counts);
+
+    if let Some(review) = &state.review {
+        metrics.review.set(&review.desk.stats());
     }
 
     let mut body = String::new();
     text::encode(&mut body, &metrics.registry)
         .map_err(|error| ApiError::internal(&error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response())
+}
+
+/// Brings counters up to counts that are kept elsewhere.
+fn catch_up<const N: usize>(
+    family: &Family<OutcomeLabels, Counter>,
+    counts: [(&'static str, u64); N],
+) {
+    for (outcome, count) in counts {
+        let counter = family.get_or_create(&OutcomeLabels { outcome });
+        counter.inc_by(count.saturating_sub(counter.get()));
+    }
 }
 
 fn method_label(method: &Method) -> &'static str {

@@ -15,9 +15,13 @@ mod intent;
 mod json;
 pub mod limits;
 pub mod metrics;
+mod model;
 mod openai;
 mod openapi;
+mod preview;
 mod rasa;
+mod review;
+mod slots;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trace;
@@ -41,7 +45,9 @@ pub use self::health::Readiness;
 use self::limits::Gate;
 pub use self::limits::Limits;
 use self::metrics::Metrics;
+use crate::preview::Previewer;
 use crate::reload::Keeper;
+use crate::review::Review;
 
 /// What the routes share; cheap to clone.
 #[derive(Clone)]
@@ -50,6 +56,10 @@ pub struct AppState {
     pub engine: Engine,
     /// Knows how reloads went and earlier models; none where the model is fixed.
     pub keeper: Option<Arc<Keeper>>,
+    /// Keeps messages for editors; none where that is turned off.
+    pub review: Option<Arc<Review>>,
+    /// Says what an edit would do; none where the model is fixed.
+    pub previewer: Option<Arc<Previewer>>,
     /// Bounds of one request.
     pub limits: Limits,
     /// Bounds of all requests together; made from `limits`.
@@ -68,6 +78,8 @@ impl AppState {
         Self {
             engine: engine.into(),
             keeper: None,
+            review: None,
+            previewer: None,
             limits,
             gate: Arc::new(Gate::new(&limits)),
             api_key,
@@ -98,11 +110,21 @@ fn routes(state: &AppState) -> OpenApiRouter<AppState> {
     let working = OpenApiRouter::new()
         .routes(routes!(intent::ask))
         .routes(routes!(intent::ask_batch))
-        .routes(routes!(catalog::model))
-        .routes(routes!(catalog::rollback))
+        .routes(routes!(model::show))
+        .routes(routes!(model::rollback))
+        .routes(routes!(model::shadow))
         .routes(routes!(catalog::intents))
+        .routes(routes!(preview::preview))
         .routes(routes!(rasa::parse))
         .routes(routes!(openai::embeddings))
+        .routes(routes!(review::list))
+        .routes(routes!(review::clusters))
+        .routes(routes!(review::show))
+        .routes(routes!(review::decide::correct))
+        .routes(routes!(review::decide::accept_many))
+        .routes(routes!(review::decide::accept))
+        .routes(routes!(review::decide::out_of_scope))
+        .routes(routes!(review::decide::dismiss))
         .route_layer(keyed.clone())
         .route_layer(limited);
     // An operator must see in, all the more when the server is busy.

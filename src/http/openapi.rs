@@ -24,6 +24,7 @@ use super::error::{self, ErrorRow};
     ),
     tags(
         (name = "intent", description = "What does a text mean?"),
+        (name = "review", description = "What the bot should learn next"),
         (name = "drop-in", description = "The same, in the words of other systems"),
         (name = "operation", description = "For those who run the server"),
     ),

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use super::json::Json;
+use super::review;
 use crate::intent::answer::{Answer, Status, Tier};
 use crate::intent::entity::{Entity, EntitySource};
 use crate::understand::{Answered, AskOptions};
@@ -102,8 +103,9 @@ pub(super) async fn parse(
 ) -> Result<axum::Json<ParseAnswer>, ApiError> {
     state.limits.check_text(&request.text, None)?;
     let options = AskOptions { top_k: RANKED, explain: false };
-    let Answered { answer, model } = state.engine.ask(&request.text, options).await?;
+    let Answered { answer, model, .. } = state.engine.ask(&request.text, options).await?;
     state.metrics.classified(&answer);
+    review::observe(&state, &request.text, &answer, &model);
     let threshold = model.thresholds.matched;
     Ok(axum::Json(translate(request, answer, threshold)))
 }
@@ -154,6 +156,7 @@ mod tests {
                 confidence: 0.4,
                 tier,
                 alternatives: if tier == Tier::None { vec![] } else { vec![refund()] },
+                candidates: Vec::new(),
                 entities: vec![Entity {
                     kind: EntityKind::Custom("courier".to_owned()),
                     text: "SF".to_owned(),

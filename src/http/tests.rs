@@ -9,6 +9,7 @@ use tower::ServiceExt;
 
 use super::auth::KeyDigest;
 use super::*;
+use crate::dialogue::form::Forms;
 use crate::intent::answer::{Alternative, Answer, Status, Thresholds, Tier};
 use crate::intent::entity::Extractor;
 use crate::intent::knowledge::{Action, Example, Intent, KnowledgeBase, Lang, Webhook};
@@ -42,6 +43,7 @@ impl Canned {
             confidence: 0.3,
             tier,
             alternatives: all.into_iter().take(options.top_k).collect(),
+            candidates: Vec::new(),
             entities: Extractor::new(&KnowledgeBase::default())
                 .expect("there is nothing to compile")
                 .extract(text, &normalize(text)),
@@ -55,6 +57,10 @@ impl Canned {
 
     pub(super) fn knowledge(&self) -> KnowledgeBase {
         knowledge()
+    }
+
+    pub(super) fn forms(&self) -> Arc<Forms> {
+        Arc::new(Forms::new(&knowledge()).expect("there is nothing to compile"))
     }
 
     pub(super) fn model(&self) -> ModelSummary {
@@ -270,6 +276,10 @@ async fn every_failure_has_one_shape_and_a_trace_id() {
             r#"{"texts": [""], "items": [""]}"#.to_owned(),
             "invalid_request",
         ),
+        ("POST", "/model/shadow", "{}".to_owned(), "invalid_request"),
+        ("POST", "/model/shadow", r#"{"version": null}"#.to_owned(), "no_such_model"),
+        ("POST", "/intents/preview", r#"{"files": {"a.yaml": 1}}"#.to_owned(), "invalid_request"),
+        ("POST", "/intents/preview", r#"{"files": {}}"#.to_owned(), "no_such_model"),
         ("GET", "/intent", String::new(), "method_not_allowed"),
         ("GET", "/nowhere", String::new(), "not_found"),
     ];
@@ -325,6 +335,7 @@ async fn the_key_opens_all_but_the_probes() {
         post(&router, "/v1/embeddings", "{}").await.json()["error"]["type"],
         "authentication_error"
     );
+    assert_eq!(get(&router, "/review").await.status, 401);
     for path in ["/healthz", "/openapi.json"] {
         assert_eq!(get(&router, path).await.status, 200, "{path}");
     }
@@ -398,10 +409,11 @@ async fn the_document_is_the_committed_one_and_its_routes_exist() {
             let method = method.to_uppercase();
             let request = Request::builder().method(method.as_str()).uri(path);
             let reply = send(&router, request.body(Body::empty()).unwrap()).await;
-            assert!(![404, 405].contains(&reply.status.as_u16()), "{method} {path}");
+            let missing = reply.status == 405 || reply.body.contains("\"code\":\"not_found\"");
+            assert!(!missing, "{method} {path}");
             assert!(docs.contains(&format!("`{method} {path}`")), "docs/http.md lacks {path}");
             seen.insert(path.clone());
         }
     }
-    assert_eq!(seen.len(), 11);
+    assert_eq!(seen.len(), 21);
 }

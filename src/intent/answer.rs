@@ -1,5 +1,7 @@
 //! What the engine says about a message, and why.
 
+use std::fmt;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,6 +17,23 @@ pub enum Status {
     Ambiguous,
     /// None of the known intents.
     OutOfScope,
+}
+
+impl Status {
+    /// The name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::Ambiguous => "ambiguous",
+            Self::OutOfScope => "out_of_scope",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Which tier decided.
@@ -56,7 +75,7 @@ pub struct Answer {
 }
 
 /// One intent that may be meant.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, ToSchema)]
 pub struct Alternative {
     /// Id of the intent.
     #[schema(example = "delivery_delay")]

@@ -10,6 +10,7 @@ use super::answer::{
     Alternative, Answer, Explanation, KeywordEvidence, NeighborEvidence, Status, TextSpan, Tier,
 };
 use super::classifier::Classifier;
+use super::entity::check::{CheckFault, ValueCheck};
 use super::entity::{EntityError, Extractor};
 use super::keyword::{KeywordMatch, KeywordOutcome, KeywordTier};
 use super::knowledge::{Example, KnowledgeBase};
@@ -109,6 +110,7 @@ impl Engine {
         }
         let keywords = KeywordTier::new(&knowledge)?;
         let extractor = Extractor::new(&knowledge)?;
+        check_slots(&knowledge)?;
         Ok(Self { knowledge, keywords, extractor, examples, index, vectors, classifier })
     }
 
@@ -243,6 +245,16 @@ impl Engine {
     }
 }
 
+/// What slots ask of their values compiles; dialogue relies on it.
+fn check_slots(knowledge: &KnowledgeBase) -> Result<(), EngineError> {
+    for slot in knowledge.intents.iter().flat_map(|intent| &intent.slots) {
+        let rules = slot.validate.clone().unwrap_or_default();
+        ValueCheck::new(&slot.entity, &rules)
+            .map_err(|faults| EngineError::Slot { name: slot.name.clone(), faults })?;
+    }
+    Ok(())
+}
+
 /// A span of the normalised text as characters of the original.
 fn text_span(original: &str, text: &Normalized, span: &Range<usize>) -> TextSpan {
     let bytes = text.original_span(span.clone());
@@ -276,4 +288,12 @@ pub enum EngineError {
     /// The entities cannot be compiled.
     #[error(transparent)]
     Entities(#[from] EntityError),
+    /// What a slot asks of its values cannot be compiled.
+    #[error("the slot {name:?}: {}", .faults.first().map_or("", |fault| &fault.message))]
+    Slot {
+        /// Which slot.
+        name: String,
+        /// What is wrong.
+        faults: Vec<CheckFault>,
+    },
 }

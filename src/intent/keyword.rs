@@ -287,7 +287,8 @@ fn units(text: &str) -> u32 {
     units
 }
 
-fn trim_punctuation(text: &str) -> &str {
+/// The text without the spaces and punctuation marks at its ends.
+pub fn trim_punctuation(text: &str) -> &str {
     text.trim_matches(|c: char| c == ' ' || is_punctuation(c))
 }
 

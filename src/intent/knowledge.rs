@@ -39,6 +39,11 @@ impl fmt::Display for Lang {
 /// One value a language.
 pub type Localized<T> = BTreeMap<Lang, T>;
 
+/// The text in `lang`, else in the other language.
+pub fn localized<T>(texts: &Localized<T>, lang: Lang) -> Option<&T> {
+    texts.get(&lang).or_else(|| texts.values().next())
+}
+
 /// All intents, in the order of their files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnowledgeBase {
@@ -113,10 +118,9 @@ pub struct KeywordRule {
 }
 
 /// A value that an action needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// Name; `{name}` stands for the value in `confirm`.
+    /// Unique in its intent; `{name}` stands for the value in what the bot says.
     pub name: String,
     /// What kind of value fills it.
     pub entity: EntityKind,
@@ -125,6 +129,36 @@ pub struct Slot {
     pub required: bool,
     /// How to ask for it.
     pub prompt: Localized<String>,
+    /// What a value must fulfil.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Validation>,
+    /// What to say before asking again.
+    #[serde(default, skip_serializing_if = "Localized::is_empty")]
+    pub invalid: Localized<String>,
+}
+
+/// What a slot's value must fulfil, beyond its kind. [`crate::intent::entity::check`] says what each
+/// means and which kinds of entities take it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validation {
+    /// A regular expression that the whole value matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// The values that there are; empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<String>,
+    /// The least amount, or the first day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<String>,
+    /// The largest amount, or the last day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<String>,
+    /// Fewest characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<u32>,
+    /// Most characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<u32>,
 }
 
 /// What kind of value an entity is: built in, or by the name of an entity of the knowledge base.
@@ -237,6 +271,13 @@ impl KnowledgeBase {
         self.intents.iter().enumerate().flat_map(|(intent, known)| {
             known.examples.iter().map(move |example| (intent as u32, example))
         })
+    }
+
+    /// The entity of the knowledge base that a kind names; none for a built-in kind.
+    pub fn entity(&self, kind: &EntityKind) -> Option<&EntityDefinition> {
+        self.entities
+            .iter()
+            .find(|one| matches!(kind, EntityKind::Custom(name) if *name == one.name))
     }
 
     /// The number of the intent `id`.

@@ -7,6 +7,7 @@ pub mod classifier;
 pub mod engine;
 pub mod entity;
 pub mod evidence;
+pub mod golden;
 pub mod head;
 pub mod keyword;
 pub mod knowledge;

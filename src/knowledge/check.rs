@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use super::format::{IntentEntry, Located};
+use super::slots;
 use crate::intent::knowledge::Action;
 use crate::intent::normalize::normalize;
 
 /// The longest example, in characters: the same limit as for a message.
-const MAX_EXAMPLE_CHARS: usize = 2_000;
+pub(super) const MAX_EXAMPLE_CHARS: usize = 2_000;
 
 /// Checks the intents of all files together.
 pub(super) fn all(entries: &[(&PathBuf, IntentEntry)]) -> Vec<Finding> {
@@ -59,14 +60,6 @@ fn one(path: &Path, entry: &IntentEntry) -> Vec<Finding> {
         let message = "the intent has neither examples nor keywords, so nothing can reach it";
         found(id, "KB009", message.into());
     }
-    for text in entry.confirm.values() {
-        for name in placeholders(&text.value) {
-            if !entry.slots.iter().any(|slot| slot.name == name) {
-                let message = format!("{{{name}}} is no slot of this intent; add it to slots");
-                found(text, "KB007", message);
-            }
-        }
-    }
     if let Action::Webhook(hook) = &entry.action
         && !is_webhook_url(&hook.url)
     {
@@ -86,6 +79,7 @@ fn one(path: &Path, entry: &IntentEntry) -> Vec<Finding> {
             findings.push(rule.finding(path, "KB006", message.into()));
         }
     }
+    findings.extend(slots::of_intent(path, entry));
     findings
 }
 
@@ -105,6 +99,6 @@ fn is_webhook_url(url: &str) -> bool {
 }
 
 /// The names in braces.
-fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     text.split('{').skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name.trim()))
 }

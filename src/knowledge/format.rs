@@ -10,9 +10,9 @@ use serde_saphyr::Spanned;
 
 use super::Finding;
 use super::places::{IntentPlaces, Place, RulePlaces};
+use super::slots::SlotEntry;
 use crate::intent::knowledge::{
-    Action, EntityDefinition, EntityKind, EntityRule, EntityValue, Example, Intent, KeywordRule,
-    Localized, Slot,
+    Action, EntityDefinition, EntityRule, EntityValue, Example, Intent, KeywordRule, Localized,
 };
 
 /// One file of the knowledge base: one topic.
@@ -51,31 +51,13 @@ pub(super) struct EntityEntry {
 }
 
 impl EntityEntry {
-    pub(super) fn into_definition(self) -> EntityDefinition {
-        let rule = match self.pattern {
-            Some(pattern) => EntityRule::Pattern(pattern.value),
-            None => EntityRule::Values(self.values.into_iter().map(|one| one.value).collect()),
+    pub(super) fn definition(&self) -> EntityDefinition {
+        let rule = match &self.pattern {
+            Some(pattern) => EntityRule::Pattern(pattern.value.clone()),
+            None => EntityRule::Values(self.values.iter().map(|one| one.value.clone()).collect()),
         };
-        EntityDefinition { name: self.name.value, rule }
+        EntityDefinition { name: self.name.value.clone(), rule }
     }
-}
-
-/// A value that an action needs.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Slot")]
-pub(super) struct SlotEntry {
-    /// Name; `{name}` stands for the value in `confirm`.
-    pub(super) name: String,
-    /// `order_number`, `phone`, `email`, `amount`, `date`, `text` (anything), or the name of an
-    /// entry of `entities` in any file.
-    #[schemars(extend("examples" = ["order_number", "phone", "email", "amount", "date", "text"]))]
-    pub(super) entity: Located<EntityKind>,
-    /// True when the action cannot go without it.
-    #[serde(default)]
-    required: bool,
-    /// How to ask for it.
-    prompt: Localized<String>,
 }
 
 /// One intent.
@@ -90,7 +72,7 @@ pub(super) struct IntentEntry {
     title: Localized<String>,
     /// What the bot says, by language; one is chosen.
     #[serde(default)]
-    answers: Localized<Vec<Located<String>>>,
+    pub(super) answers: Localized<Vec<Located<String>>>,
     /// Tier-1 rules: strict patterns that answer without the model.
     #[serde(default)]
     pub(super) keywords: Vec<Located<RuleEntry>>,
@@ -194,13 +176,6 @@ fn values(texts: Vec<Located<String>>) -> Vec<String> {
     texts.into_iter().map(|text| text.value).collect()
 }
 
-impl SlotEntry {
-    fn into_slot(self) -> Slot {
-        let Self { name, entity, required, prompt } = self;
-        Slot { name, entity: entity.value, required, prompt }
-    }
-}
-
 /// A value that knows where it stands in its file.
 #[derive(Debug, Deserialize)]
 #[serde(from = "Spanned<T>", bound(deserialize = "T: Deserialize<'de>"))]
@@ -247,16 +222,7 @@ impl<T: JsonSchema> JsonSchema for Located<T> {
 
 /// Reads one file.
 pub(super) fn read(path: &Path, text: &str) -> Result<TopicFile, Finding> {
-    let file: TopicFile = serde_saphyr::from_str(text).map_err(|error| {
-        let at = error.location().unwrap_or(serde_saphyr::Location::UNKNOWN);
-        Finding {
-            code: "KB001",
-            file: path.to_owned(),
-            line: at.line().max(1),
-            column: at.column().max(1),
-            message: without_place(&error.without_snippet().to_string()),
-        }
-    })?;
+    let file: TopicFile = serde_saphyr::from_str(text).map_err(|error| syntax(path, &error))?;
     if file.version.value != 1 {
         let found = file.version.value;
         let message = format!("version {found} is unknown; this kefu reads version 1");
@@ -267,6 +233,18 @@ pub(super) fn read(path: &Path, text: &str) -> Result<TopicFile, Finding> {
         return Err(file.version.finding(path, "KB001", message.into()));
     }
     Ok(file)
+}
+
+/// What the parser says about a file that is not what its type wants.
+pub(super) fn syntax(path: &Path, error: &serde_saphyr::Error) -> Finding {
+    let at = error.location().unwrap_or(serde_saphyr::Location::UNKNOWN);
+    Finding {
+        code: "KB001",
+        file: path.to_owned(),
+        line: at.line().max(1),
+        column: at.column().max(1),
+        message: without_place(&error.without_snippet().to_string()),
+    }
 }
 
 /// The parser's message on one line, without the place that the finding names already.

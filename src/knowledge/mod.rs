@@ -4,9 +4,13 @@
 //! is only how it is written down, and what to say when it is written wrongly.
 
 mod check;
+pub mod edit;
 mod entities;
 mod format;
+mod golden;
 mod places;
+mod slots;
+pub mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,12 +19,13 @@ use serde::Serialize;
 
 use crate::intent::knowledge::KnowledgeBase;
 pub use format::json_schema;
+pub use golden::{golden_json_schema, golden_path, is_golden, load_golden, parse_golden};
 pub use places::{IntentPlaces, Place, Places, RulePlaces};
 
 /// Something wrong with a file of the knowledge base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Stable code; `KB001`, …, as `check` and `format` give them.
+    /// Stable code; `KB001`, …, as `check` and `format` give them, `KG001`, … of the golden set.
     pub code: &'static str,
     /// The file as it was found.
     pub file: PathBuf,
@@ -62,7 +67,7 @@ fn lines(findings: &[Finding]) -> String {
     findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Reads all `*.yaml` and `*.yml` files of a folder, by ascending name.
+/// Reads all `*.yaml` and `*.yml` files of a folder, by ascending name; the golden set aside.
 ///
 /// # Errors
 /// [`LoadError`] with every finding of every file, not only the first file's.
@@ -75,19 +80,25 @@ pub fn load(folder: &Path) -> Result<KnowledgeBase, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn load_with_places(folder: &Path) -> Result<(KnowledgeBase, Places), LoadError> {
-    let mut sources = Vec::new();
-    for path in files(folder)? {
-        let text = std::fs::read(&path)
-            .and_then(|bytes| {
-                String::from_utf8(bytes).map_err(|error| {
-                    let at = error.utf8_error().valid_up_to();
-                    std::io::Error::other(format!("byte {at} is not UTF-8; save it as UTF-8"))
-                })
-            })
-            .map_err(|source| LoadError::Read { path: path.clone(), source })?;
-        sources.push((path, text));
-    }
-    parse_with_places(&sources).map_err(LoadError::Findings)
+    parse_with_places(&sources(folder)?).map_err(LoadError::Findings)
+}
+
+/// The topic files of a folder with their texts, by ascending name; the golden set is none of them.
+///
+/// # Errors
+/// [`LoadError`] when the folder or a file cannot be read, or there is no file.
+pub fn sources(folder: &Path) -> Result<Vec<(PathBuf, String)>, LoadError> {
+    files(folder)?.into_iter().map(|path| Ok((path.clone(), read_text(&path)?))).collect()
+}
+
+fn read_text(path: &Path) -> Result<String, LoadError> {
+    let text = std::fs::read(path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            std::io::Error::other(format!("byte {at} is not UTF-8; save it as UTF-8"))
+        })
+    });
+    text.map_err(|source| LoadError::Read { path: path.to_owned(), source })
 }
 
 /// Parses and checks `(path, text)` pairs as one knowledge base. Examples carry the file name.
@@ -123,6 +134,7 @@ pub fn parse_with_places(
     findings.extend(entities::all(&entities));
     if complete {
         findings.extend(entities::unknown(&entries, &entities));
+        findings.extend(slots::never_given(&entries, &entities));
     }
     if !findings.is_empty() {
         findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
@@ -130,7 +142,7 @@ pub fn parse_with_places(
     }
     let (intents, places) =
         entries.into_iter().map(|(path, entry)| entry.into_intent(path)).unzip();
-    let entities = entities.into_iter().map(|(_, entry)| entry.into_definition()).collect();
+    let entities = entities.iter().map(|(_, entry)| entry.definition()).collect();
     Ok((KnowledgeBase { intents, entities }, Places { intents: places }))
 }
 
@@ -140,7 +152,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let yaml = path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml");
-        if yaml && path.is_file() {
+        if yaml && path.is_file() && !is_golden(&path) {
             files.push(path);
         }
     }

@@ -50,7 +50,8 @@ pub fn build(
     given: Given<'_>,
     progress: &dyn Progress,
 ) -> Result<Model, BuildError> {
-    let identity = Identity::new(encoder.info(), &knowledge, out_of_scope);
+    let rate = given.policy.max_false_accept;
+    let identity = Identity::new(encoder.info(), &knowledge, out_of_scope, rate);
     let known = given.earlier.map(known_embeddings).unwrap_or_default();
     let sentences = Sentences::embed(&knowledge, out_of_scope, encoder, &known, progress)?;
     let lesson = sentences.lesson(&knowledge, encoder);
@@ -242,6 +243,133 @@ impl LabelledSet {
             texts: self.texts[rows].to_vec(),
             embeddings: Embeddings::new(dimension, values),
             labels,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::EncoderInfo;
+    use crate::flips::verdict;
+    use crate::intent::knowledge::{Intent, Lang};
+    use crate::progress::Silent;
+
+    const DIMENSION: usize = 24;
+    const INTENTS: usize = 6;
+
+    /// Embeds a text as the sum of directions, one a word.
+    struct WordSums(EncoderInfo);
+
+    impl Encoder for WordSums {
+        fn info(&self) -> &EncoderInfo {
+            &self.0
+        }
+
+        fn encode(&self, texts: &[&str]) -> Result<Embeddings, EncodeError> {
+            let row = |text: &&str| {
+                let mut row = vec![0.3; DIMENSION];
+                for word in text.split(' ') {
+                    let mut bits = fit::fnv1a(word);
+                    for value in &mut row {
+                        bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        *value += (bits >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
+                    }
+                }
+                crate::intent::whitening::normalize_length(&mut row);
+                row
+            };
+            Ok(Embeddings::new(DIMENSION, texts.iter().flat_map(row).collect()))
+        }
+    }
+
+    fn encoder() -> WordSums {
+        let (name, sha256) = ("word-sums".to_owned(), String::new());
+        WordSums(EncoderInfo { name, sha256, dimension: DIMENSION, max_tokens: 8, tuned: false })
+    }
+
+    fn sentence(intent: usize, at: usize) -> String {
+        let shared = |n: usize| format!("w{}", (at * 7 + intent * 3 + n * 5) % 40);
+        format!("{} i{intent}x{} {} i{intent}x{}", shared(1), at % 5, shared(2), (at + 2) % 7)
+    }
+
+    fn example(text: String) -> Example {
+        Example { text, lang: Lang::En, file: "a.yaml".into(), line: 1 }
+    }
+
+    fn knowledge() -> KnowledgeBase {
+        let intent = |number: usize| Intent {
+            id: format!("intent_{number}"),
+            examples: (0..30).map(|at| example(sentence(number, at))).collect(),
+            ..Intent::default()
+        };
+        KnowledgeBase { intents: (0..INTENTS).map(intent).collect(), ..KnowledgeBase::default() }
+    }
+
+    /// Statuses, first intents and probabilities of all intents, by their ids.
+    fn answers(engine: &Engine) -> Vec<Vec<(String, f32)>> {
+        let encoder = encoder();
+        let probes = (0..INTENTS).flat_map(|intent| (100..110).map(move |at| (intent, at)));
+        let mut all = Vec::new();
+        for (intent, at) in probes {
+            let text = sentence(intent, at);
+            let rows = encoder.encode(&[&text]).unwrap();
+            let verdict = verdict(engine, &normalize(&text), rows.row(0));
+            let id = |intent: u32| engine.knowledge().intents[intent as usize].id.clone();
+            let mut ranking: Vec<_> =
+                verdict.ranking.iter().map(|one| (id(one.0), one.1)).collect();
+            ranking.sort_by(|a, b| a.0.cmp(&b.0));
+            all.push(ranking);
+        }
+        all
+    }
+
+    fn largest_difference(one: &Engine, other: &Engine) -> f32 {
+        let pairs = answers(one).into_iter().flatten().zip(answers(other).into_iter().flatten());
+        pairs.fold(0.0, |most, (a, b)| {
+            assert_eq!(a.0, b.0);
+            most.max((a.1 - b.1).abs())
+        })
+    }
+
+    /// A preview of what a build would make, with the calibration of before, against the build with
+    /// that calibration.
+    #[test]
+    fn a_preview_is_nearly_what_a_build_makes() {
+        let encoder = encoder();
+        let model = build(knowledge(), &[], &encoder, Given::default(), &Silent).unwrap();
+        let same = preview(knowledge(), &encoder, &model, &Silent).unwrap();
+        assert!(largest_difference(&model.engine, &same) < 1e-5, "no edit, no difference");
+        let mut turned = knowledge();
+        turned.intents.reverse();
+        let turned = preview(turned, &encoder, &model, &Silent).unwrap();
+        assert!(largest_difference(&model.engine, &turned) < 1e-4, "another order of intents");
+
+        type Edit = fn(&mut KnowledgeBase);
+        let edits: [(&str, Edit); 4] = [
+            ("added", |kb| kb.intents[2].examples.push(example("w1 brandnew i2x9 w4".into()))),
+            ("removed", |kb| drop(kb.intents[2].examples.remove(4))),
+            ("moved", |kb| {
+                let moved = kb.intents[2].examples.remove(4);
+                kb.intents[3].examples.push(moved);
+            }),
+            ("an intent less", |kb| drop(kb.intents.pop())),
+        ];
+        for (name, edit) in edits {
+            let mut edited = knowledge();
+            edit(&mut edited);
+            let quick = preview(edited.clone(), &encoder, &model, &Silent).unwrap();
+            let given = || Given { earlier: Some(&model), ..Given::default() };
+            let whole = build(edited.clone(), &[], &encoder, given(), &Silent).unwrap();
+            // The same heads under the old calibration.
+            let heads = whole.engine.classifier().heads().clone();
+            let old = model.engine.classifier().calibration().clone();
+            let classifier = crate::intent::classifier::Classifier::new(heads, old);
+            let vectors = Arc::new(whole.engine.vectors().clone());
+            let whole =
+                Engine::new(edited, Arc::clone(&whole.index) as _, vectors, classifier).unwrap();
+            let off = largest_difference(&quick, &whole);
+            assert!(off < 0.05, "{name}: {off}");
         }
     }
 }

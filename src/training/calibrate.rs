@@ -365,11 +365,74 @@ mod tests {
             let far = evidence([[0.3, 0.0]; OPINIONS], near(at) - 0.5);
             unseen.add_left_out(vec![sure], vec![far]);
         }
-        let calibration = fit(&unseen).unwrap();
+        let calibration = fit(&unseen, Policy::default()).unwrap();
         let limit = calibration.thresholds.in_scope;
         let rejected = |evidence: &Evidence| calibration.decide(evidence, &[]).in_scope < limit;
         assert_eq!(unseen.in_scope.iter().filter(|one| rejected(&one.0)).count(), 0);
         assert_eq!(unseen.left_out.iter().filter(|one| rejected(one)).count(), 100);
+    }
+
+    #[test]
+    fn a_false_accept_rate_is_kept_or_refused() {
+        let scores: Vec<f32> = (1..=99).map(|at| at as f32 / 100.0).collect();
+        for (rate, accepted) in [(0.05, 4), (0.01, 0), (0.5, 49)] {
+            let limit = conformal_threshold(scores.clone(), rate).unwrap();
+            assert_eq!(scores.iter().filter(|score| **score >= limit).count(), accepted, "{rate}");
+        }
+        let error = conformal_threshold(scores, 0.001).unwrap_err();
+        assert_eq!(error, PolicyError::TooFew { rate: 0.001, needed: 999, have: 99 });
+        assert!(error.to_string().contains("at least 999 out-of-scope sentences"), "{error}");
+        assert!(conformal_threshold(Vec::new(), 0.5).is_err());
+    }
+
+    /// Sentences between two of four intents: the truth is the second or, one time in `every`, the
+    /// fourth.
+    fn torn(every: u32) -> (Calibration, Vec<(Evidence, u32)>) {
+        let mut logits = vec![1.0, 0.9, 0.5, 0.4];
+        log_softmax(&mut logits);
+        let one = Evidence {
+            opinions: [logits.clone(), logits.clone(), logits],
+            ..evidence([[0.0; 2]; OPINIONS], 0.9)
+        };
+        let rows = (0..100).map(|at| (one.clone(), if at % every == 0 { 3 } else { 1 })).collect();
+        let acceptance = Acceptance {
+            means: [0.0; SIGNALS],
+            scales: [1.0; SIGNALS],
+            weights: [0.0; SIGNALS],
+            bias: 4.0,
+        };
+        let calibration = Calibration {
+            fusion: USUAL_FUSION,
+            acceptance,
+            thresholds: Thresholds { in_scope: 0.5, matched: 0.8 },
+            candidates: USUAL_CANDIDATES,
+            keyword_precision: 1.0,
+        };
+        (calibration, rows)
+    }
+
+    #[test]
+    fn as_many_candidates_as_hold_the_truth() {
+        let (calibration, rows) = torn(50);
+        assert_eq!(fit_candidates(&calibration, &rows), 2);
+        let (calibration, rows) = torn(5);
+        assert_eq!(fit_candidates(&calibration, &rows), 4);
+        assert_eq!(fit_candidates(&calibration, &[]), USUAL_CANDIDATES);
+    }
+
+    #[test]
+    fn without_out_of_scope_sentences_the_mean_confidence_is_the_share_that_is_right() {
+        let mut unseen = Unseen::default();
+        for at in 0..200u32 {
+            // Nine of ten are right, and all look rather like those of intents that were left out.
+            let sure = evidence([[4.0, 0.0]; OPINIONS], 0.6 + 0.001 * at as f32);
+            unseen.add_in_scope(vec![sure.clone()], &[u32::from(at % 10 == 0)]);
+            unseen.add_left_out(vec![sure], vec![evidence([[4.0, 0.0]; OPINIONS], 0.65)]);
+        }
+        let calibration = fit(&unseen, Policy::default()).unwrap();
+        let confidence = |one: &(Evidence, u32)| calibration.decide(&one.0, &[]).ranking[0].1;
+        let mean = unseen.in_scope.iter().map(confidence).sum::<f32>() / 200.0;
+        assert!((mean - 0.9).abs() < 0.02, "{mean}");
     }
 
     #[test]

@@ -126,6 +126,34 @@ pub fn rows(path: &Path) -> Result<Vec<Row>, DatasetError> {
     if rows.is_empty() { Err(DatasetError::Empty(path.to_owned())) } else { Ok(rows) }
 }
 
+/// Reads the texts of a log: JSON lines with `text`, in their order; what else a line says does not
+/// matter.
+///
+/// # Errors
+/// [`DatasetError`], also for a file without lines.
+pub fn texts(path: &Path) -> Result<Vec<String>, DatasetError> {
+    #[derive(Deserialize)]
+    struct Logged {
+        text: String,
+    }
+    let log = read(path)?;
+    let mut texts = Vec::new();
+    for (number, line) in log.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let Logged { text } = serde_json::from_str(line).map_err(|error| DatasetError::Line {
+            path: path.to_owned(),
+            line: number + 1,
+            column: error.column(),
+            reason: format!("no message: {error}"),
+        })?;
+        texts.push(text);
+    }
+    if texts.is_empty() { Err(DatasetError::Empty(path.to_owned())) } else { Ok(texts) }
+}
+
+fn read(path: &Path) -> Result<String, DatasetError> {
+    fs::read_to_string(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })
+}
+
 /// Rows with this intent are out of scope.
 pub const OUT_OF_SCOPE: &str = "oos";
 
@@ -156,7 +184,11 @@ pub fn supplement(
     Ok(out_of_scope)
 }
 
-fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+/// The `*.jsonl` files of a folder, by ascending name; none when there is no folder.
+///
+/// # Errors
+/// [`DatasetError::Read`].
+pub fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
@@ -170,8 +202,7 @@ fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
 }
 
 fn lines(path: &Path) -> Result<Vec<(Row, Option<String>)>, DatasetError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let text = read(path)?;
     let mut rows = Vec::new();
     for (number, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
@@ -221,6 +252,20 @@ mod tests {
         assert_eq!((data.train[0].lang, data.test[0].lang), (Lang::Zh, Lang::En));
         assert_eq!((data.oos_valid.len(), data.oos_test.len()), (1, 1));
         assert!(data.valid.is_empty());
+    }
+
+    #[test]
+    fn a_log_is_read_for_its_texts() {
+        let log = "{\"text\":\"钱呢\",\"status\":\"ambiguous\"}\n\n{\"text\":\"\"}\n";
+        let folder = folder(&[
+            ("log.jsonl", log),
+            ("bad.jsonl", "{\"text\":\"a\"}\n{}"),
+            ("no.jsonl", "\n"),
+        ]);
+        let read = |name: &str| texts(&folder.path().join(name));
+        assert_eq!(read("log.jsonl").unwrap(), ["钱呢", ""]);
+        assert!(read("bad.jsonl").unwrap_err().to_string().contains("bad.jsonl:2:"));
+        assert!(matches!(read("no.jsonl"), Err(DatasetError::Empty(_))));
     }
 
     #[test]

@@ -340,6 +340,10 @@ impl LabelledSet {
     }
 
     fn pick(&self, rows: &[usize]) -> Self {
+        if rows.is_empty() {
+            // Also of a set that has no embeddings and so no dimension.
+            return Self::default();
+        }
         let mut values = Vec::with_capacity(rows.len() * self.embeddings.dimension());
         rows.iter().for_each(|&at| values.extend_from_slice(self.embeddings.row(at)));
         Self {

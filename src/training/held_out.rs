@@ -84,6 +84,7 @@ pub fn calibrate(sets: &Sets, policy: Policy) -> Result<Calibration, FitError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoder::Embeddings;
 
     #[test]
     fn each_row_is_in_one_part_and_no_taught_intent_is_left_out() {
@@ -105,6 +106,31 @@ mod tests {
                 assert_eq!(has(&taught, label), has(&held, label), "{name} {label}");
             }
             assert!(taught.len() >= 3 * held.len(), "{name}");
+        }
+    }
+
+    #[test]
+    fn any_part_but_the_taught_one_may_be_empty() {
+        let set = |rows: u32| {
+            let one = |at: u32| if at % 2 == 0 { [1.0, 0.0] } else { [0.0, 1.0] };
+            LabelledSet {
+                texts: (0..rows).map(|at| format!("sentence {at}")).collect(),
+                embeddings: Embeddings::new(2, (0..rows).flat_map(one).collect()),
+                labels: (0..rows).map(|at| at % 2).collect(),
+            }
+        };
+        // An empty set has no embeddings, and so no dimension either.
+        let part = |rows| if rows == 0 { LabelledSet::default() } else { set(rows) };
+        for [taught, held, left_out, out_of_scope] in [[8, 4, 0, 0], [8, 0, 0, 0], [8, 4, 2, 2]] {
+            let sets = Sets {
+                taught: part(taught),
+                names: part(0),
+                held: part(held),
+                left_out: part(left_out),
+                out_of_scope: part(out_of_scope),
+            };
+            let fitted = calibrate(&sets, Policy::default()).unwrap();
+            assert!(fitted.thresholds.in_scope.is_finite(), "{held} {left_out} {out_of_scope}");
         }
     }
 }

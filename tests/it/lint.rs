@@ -208,15 +208,10 @@ struct Files(Vec<(PathBuf, Vec<String>)>);
 impl Files {
     fn bundled() -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("intents");
-        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let mut paths: Vec<PathBuf> =
-            entries.filter(|path| path.extension().is_some_and(|kind| kind == "yaml")).collect();
-        paths.sort();
-        let read = |path: PathBuf| {
-            let text = std::fs::read_to_string(&path).unwrap();
+        let read = |(path, text): (PathBuf, String)| {
             (PathBuf::from(path.file_name().unwrap()), text.lines().map(str::to_owned).collect())
         };
-        Self(paths.into_iter().map(read).collect())
+        Self(knowledge::sources(&folder).unwrap().into_iter().map(read).collect())
     }
 
     fn lint(&self, with_meanings: bool) -> Vec<Finding> {

@@ -6,6 +6,8 @@
 
 mod cli;
 mod encoder;
+mod exchange;
+mod flips;
 mod http;
 mod hub;
 mod lint;
@@ -14,5 +16,7 @@ mod models;
 mod package;
 mod process;
 mod reload;
+mod review;
+mod slots;
 mod support;
 mod tune;

@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 use crate::support::{KNOWLEDGE, TINY_MODEL};
 
 /// A shop with the tiny encoder, ready to be served from its folder.
-struct Shop(tempfile::TempDir);
+pub(crate) struct Shop(tempfile::TempDir);
 
 impl Shop {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("intents")).unwrap();
         fs::write(folder.path().join("intents/shop.yaml"), KNOWLEDGE).unwrap();
         Self(folder)
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.0.path().join(name)
     }
 
-    fn command(&self, program: &str, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KEFU_") {
@@ -36,7 +36,7 @@ impl Shop {
         command
     }
 
-    fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         let mut child = self
             .command(env!("CARGO_BIN_EXE_kefu-server"), &["--port=0", "--log-level=warn"])
             .stdout(Stdio::piped())
@@ -50,7 +50,7 @@ impl Shop {
     }
 
     /// What `kefu-server` says when it refuses to start.
-    fn refusal(&self, args: &[&str]) -> String {
+    pub(crate) fn refusal(&self, args: &[&str]) -> String {
         let mut command = self.command(env!("CARGO_BIN_EXE_kefu-server"), args);
         let output = command.arg("--port=0").output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -59,7 +59,7 @@ impl Shop {
         said
     }
 
-    fn train(&self, args: &[&str]) -> (Option<i32>, String, String) {
+    pub(crate) fn train(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let output = self.command(env!("CARGO_BIN_EXE_train-intents"), args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
@@ -73,13 +73,13 @@ impl Shop {
     }
 }
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
-    fn ask(&self, text: &str) -> Value {
+    pub(crate) fn ask(&self, text: &str) -> Value {
         let body = json!({ "text": text }).to_string();
         let mut response = ureq::post(format!("{}/intent", self.url))
             .content_type("application/json")
@@ -88,21 +88,21 @@ impl Server {
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
 
-    fn model(&self) -> Value {
+    pub(crate) fn model(&self) -> Value {
         let mut response = ureq::get(format!("{}/model", self.url)).call().unwrap();
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
 
-    fn version(&self) -> String {
+    pub(crate) fn version(&self) -> String {
         self.model()["version"].as_str().unwrap().to_owned()
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
-    fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -144,7 +144,7 @@ fn first_start_builds_restart_loads_and_an_edit_builds_anew() {
 }
 
 /// Waits until `done`, for as long as training may take.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(begun.elapsed() < Duration::from_secs(30), "{what} does not come");

@@ -16,7 +16,7 @@ use kefu::models::{self, Options};
 use kefu::progress::Silent;
 use kefu::server::{self, App};
 use kefu::shutdown::Shutdown;
-use kefu::training::build::build;
+use kefu::training::build::{Given, build};
 use kefu::understand::Understander;
 use serde_json::Value;
 
@@ -57,17 +57,17 @@ intents:
       en: [I want a refund, give my money back, refund please]
 "#;
 
-/// Trains on [`KNOWLEDGE`].
-pub(crate) fn tiny_model(encoder: &SentenceEncoder) -> Model {
-    let sources = [(PathBuf::from("shop.yaml"), KNOWLEDGE.to_owned())];
+/// Trains on a knowledge base.
+fn tiny_model(knowledge: &str, encoder: &SentenceEncoder) -> Model {
+    let sources = [(PathBuf::from("shop.yaml"), knowledge.to_owned())];
     let knowledge = kefu::knowledge::parse(&sources).unwrap();
-    build(knowledge, &[], encoder, None, &Silent).unwrap()
+    build(knowledge, &[], encoder, Given::default(), &Silent).unwrap()
 }
 
 /// The engine under test.
-fn engine() -> Arc<Understander> {
+fn engine(knowledge: &str) -> Arc<Understander> {
     let encoder = tiny_encoder();
-    let model = Arc::new(tiny_model(&encoder));
+    let model = Arc::new(tiny_model(knowledge, &encoder));
     let pool = EncoderPool::start(Arc::new(encoder), PoolOptions::default()).unwrap();
     Arc::new(Understander::new(model, pool))
 }
@@ -79,7 +79,15 @@ pub(crate) fn start_server() -> TestServer {
 
 /// A server with these limits and this key.
 pub(crate) fn start_server_with(limits: Limits, key: Option<&str>) -> TestServer {
-    let http = AppState::new(engine(), limits, key.map(KeyDigest::of));
+    start(AppState::new(engine(KNOWLEDGE), limits, key.map(KeyDigest::of)))
+}
+
+/// A server with another knowledge base.
+pub(crate) fn start_server_knowing(knowledge: &str) -> TestServer {
+    start(AppState::new(engine(knowledge), Limits::default(), None))
+}
+
+fn start(http: AppState) -> TestServer {
     let app = App { http, shutdown_timeout: Duration::from_secs(5) };
     let shutdown = Shutdown::new();
     let (bound, address) = mpsc::channel();

@@ -5,21 +5,25 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::golden::{self, GoldenArgs};
 use super::tune::TuneArgs;
 use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
+use crate::encoder::Encoder;
+use crate::flips::golden::GoldenReport;
 use crate::intent::answer::Thresholds;
 use crate::intent::normalize::normalize;
 use crate::progress::Progress;
 use crate::provision::tuned::{self, Lesson, Rows, Tuned};
-use crate::provision::{self, Folders};
+use crate::provision::{self, Data};
 use crate::training::build::names_of;
-use crate::training::fit::Policy;
 
 /// Arguments of `build`.
 #[derive(Debug, Args)]
 pub struct BuildArgs {
     #[command(flatten)]
     knowledge: KnowledgeArgs,
+    #[command(flatten)]
+    golden: GoldenArgs,
     #[command(flatten)]
     encoder: EncoderArgs,
     #[command(flatten)]
@@ -38,6 +42,8 @@ struct Built {
     examples: usize,
     index: String,
     thresholds: Thresholds,
+    /// Null when there is no golden set, or it is not asked.
+    golden: Option<GoldenReport>,
     seconds: f64,
 }
 
@@ -49,13 +55,20 @@ pub(super) fn run(
     let begun = Instant::now();
     let folders = args.knowledge.folders(args.encoder.models.clone());
     // A typo in the knowledge base should not wait for a download.
-    provision::data(&folders)?;
-    let tuned = if args.tune.tune { Some(tune(args, &folders, progress)?) } else { None };
-    let encoder = match &tuned {
+    let mut data = provision::data(&folders)?;
+    let sentences = std::mem::take(&mut data.golden);
+    let tuned = if args.tune.tune { Some(tune(args, &data, progress)?) } else { None };
+    let loaded;
+    let encoder: &dyn Encoder = match &tuned {
         Some(tuned) => &tuned.encoder,
-        None => &args.encoder.load(progress)?,
+        None => {
+            loaded = args.encoder.load(progress)?;
+            &*loaded
+        }
     };
-    let (model, path) = provision::model(&folders, encoder, true, progress)?;
+    let (model, path) = provision::model_of(data, &folders, encoder, progress)?;
+    let golden = args.golden.judge(&model.engine, &sentences, encoder, progress)?;
+    let outcome = args.golden.outcome(golden.as_ref());
     let built = Built {
         version: model.identity.version(),
         path: path.display().to_string(),
@@ -65,12 +78,12 @@ pub(super) fn run(
         examples: model.engine.vectors().len(),
         index: model.index.kind().to_string(),
         thresholds: model.engine.classifier().calibration().thresholds,
+        golden,
         seconds: begun.elapsed().as_secs_f64(),
     };
     out.write(&built, |b| {
-        let serve =
-            b.tuned.as_ref().map(|path| format!("\nserve it with: kefu-server --model {path}"));
-        let text = format!(
+        let mut lines = golden::lines(b.golden.as_ref());
+        lines.push(format!(
             "built {} in {:.1} s: {} intents, {} examples, {} index, thresholds in scope {:.3}, \
              matched {:.3}",
             b.path,
@@ -80,26 +93,29 @@ pub(super) fn run(
             b.index,
             b.thresholds.in_scope,
             b.thresholds.matched
-        );
-        text + &serve.unwrap_or_default()
+        ));
+        let serve =
+            b.tuned.as_ref().map(|path| format!("serve it with: kefu-server --model {path}"));
+        lines.extend(serve);
+        lines.join("\n")
     })?;
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
 /// The encoder, tuned on the examples of the knowledge base.
-fn tune(args: &BuildArgs, folders: &Folders, progress: &dyn Progress) -> anyhow::Result<Tuned> {
+fn tune(args: &BuildArgs, data: &Data, progress: &dyn Progress) -> anyhow::Result<Tuned> {
     let options = args.tune.options()?;
-    let (knowledge, out_of_scope) = provision::data(folders)?;
+    let Data { knowledge, out_of_scope, policy, .. } = data;
     let plain = |text: &str| normalize(text).text().to_owned();
     let (labels, texts): (Vec<u32>, Vec<String>) =
         knowledge.examples().map(|(intent, example)| (intent, plain(&example.text))).unzip();
     let out_of_scope: Vec<String> = out_of_scope.iter().map(|text| plain(text)).collect();
     let (base, encoder) = args.encoder.open(progress)?;
-    let (named, names) = names_of(&knowledge).unzip::<u32, String, Vec<_>, Vec<_>>();
+    let (named, names) = names_of(knowledge).unzip::<u32, String, Vec<_>, Vec<_>>();
     let lesson = Lesson {
         train: Rows { texts: &texts, labels: &labels },
         names: Rows { texts: &names, labels: &named },
-        policy: Policy::default(),
+        policy: *policy,
         valid: Rows { texts: &[], labels: &[] },
         out_of_scope: &out_of_scope,
         options: &options,

@@ -13,8 +13,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::tune::TuneArgs;
-use super::{EncoderArgs, KnowledgeArgs, Outcome, Output, share};
-use crate::encoder::{Encoder, SentenceEncoder};
+use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
+use crate::encoder::Encoder;
 use crate::intent::answer::Status;
 use crate::intent::classifier::Calibration;
 use crate::intent::engine::FirstTier;
@@ -58,10 +58,6 @@ pub struct EvalArgs {
     /// Also train on 10, 25, 50 and 75 % of the training rows; takes four more trainings
     #[arg(long, requires = "data", conflicts_with = "tune")]
     learning_curve: bool,
-    /// At most this share of out-of-scope sentences may be accepted, 0 to 1: sets the in-scope
-    /// threshold by it
-    #[arg(long, value_name = "SHARE", requires = "data", value_parser = share)]
-    max_false_accept: Option<f64>,
     /// Fail with exit code 1 below this accuracy (top intent, before rejection), 0 to 1
     #[arg(long, value_name = "SHARE", conflicts_with = "compare")]
     min_accuracy: Option<f64>,
@@ -143,13 +139,13 @@ fn on_data_set(
     let (train, valid) = (read(&data.train, "train.jsonl")?, read(&data.valid, "valid.jsonl")?);
     let names = names_of(&labels);
     let unmeant = read(&data.oos_valid, "oos.jsonl")?;
-    let policy = Policy { max_false_accept: args.max_false_accept };
+    let policy = Policy { max_false_accept: args.knowledge.max_false_accept };
     let (encoder, calibration) =
         encoder(args, policy, [&train, &names, &valid, &unmeant], progress)?;
     let begun = Instant::now();
     let mut cache = EmbeddingCache::open(&args.cache, encoder.info());
     let mut embedded = |set: LabelledSet| -> anyhow::Result<LabelledSet> {
-        let embeddings = embed(&encoder, &set.texts, cache.known(), progress)?;
+        let embeddings = embed(&*encoder, &set.texts, cache.known(), progress)?;
         cache.add(&set.texts, &embeddings)?;
         Ok(LabelledSet { embeddings, ..set })
     };
@@ -225,11 +221,11 @@ fn encoder(
     policy: Policy,
     [train, names, valid, out_of_scope]: [&LabelledSet; 4],
     progress: &dyn Progress,
-) -> anyhow::Result<(SentenceEncoder, Option<Calibration>)> {
-    let (base, encoder) = args.encoder.open(progress)?;
+) -> anyhow::Result<(Box<dyn Encoder>, Option<Calibration>)> {
     if !args.tune.tune {
-        return Ok((encoder, None));
+        return Ok((args.encoder.load(progress)?, None));
     }
+    let (base, encoder) = args.encoder.open(progress)?;
     let options = args.tune.options()?;
     let lesson = tuned::Lesson {
         train: train.rows(),
@@ -242,7 +238,7 @@ fn encoder(
     };
     let made = tuned::tuned(&base, &encoder, lesson, args.encoder.models(), progress)?;
     progress.note(&format!("{}: {}", made.folder.path.display(), made.folder.card.source));
-    Ok((made.encoder, made.calibration))
+    Ok((Box::new(made.encoder), made.calibration))
 }
 
 fn on_knowledge_base(
@@ -254,13 +250,13 @@ fn on_knowledge_base(
     let encoder = args.encoder.load(progress)?;
     let begun = Instant::now();
     let folders = args.knowledge.folders(args.encoder.models.clone());
-    let (model, _) = provision::model(&folders, &encoder, true, progress)?;
+    let (model, _) = provision::model(&folders, &*encoder, true, progress)?;
     let train_s = begun.elapsed().as_secs_f64();
     let engine = &model.engine;
     let begun = Instant::now();
     let texts: Vec<_> = rows.iter().map(|row| normalize(&row.text)).collect();
     let plain: Vec<String> = texts.iter().map(|text| text.text().to_owned()).collect();
-    let embeddings = embed(&encoder, &plain, &Known::new(), progress)?;
+    let embeddings = embed(&*encoder, &plain, &Known::new(), progress)?;
     let encode_s = begun.elapsed().as_secs_f64();
     let (mut in_scope, mut out_of_scope) = (Vec::new(), Vec::new());
     for (at, (row, text)) in rows.iter().zip(&texts).enumerate() {

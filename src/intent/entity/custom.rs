@@ -127,8 +127,16 @@ impl Custom {
 /// # Errors
 /// What is wrong with it, on one line.
 pub fn check_pattern(pattern: &str) -> Result<(), String> {
+    compile_pattern(pattern).map(drop)
+}
+
+/// Compiles a pattern of the knowledge base.
+///
+/// # Errors
+/// What is wrong with it, on one line.
+pub(super) fn compile_pattern(pattern: &str) -> Result<Regex, String> {
     let error = match build(pattern) {
-        Ok(_) => return Ok(()),
+        Ok(pattern) => return Ok(pattern),
         Err(regex::Error::CompiledTooBig(limit)) => {
             return Err(format!("it takes more than {limit} bytes when it is compiled"));
         }

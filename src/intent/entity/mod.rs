@@ -8,6 +8,8 @@
 //! format). Everything here takes time linear in the text, the shop's own patterns aside.
 
 mod amount;
+mod asked;
+pub mod check;
 mod contact;
 mod custom;
 pub mod date;
@@ -21,6 +23,7 @@ use regex::Regex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::asked::answer_to;
 use self::custom::Custom;
 pub use self::custom::{EntityError, check_pattern};
 use super::knowledge::{EntityKind, KnowledgeBase};

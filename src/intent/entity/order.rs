@@ -65,7 +65,7 @@ fn count(code: &str) -> (usize, usize) {
 }
 
 /// `2026-11-05` is no order number, whatever stands before it.
-fn is_date(code: &str) -> bool {
+pub(super) fn is_date(code: &str) -> bool {
     let lengths: Vec<usize> = code.split('-').map(str::len).collect();
     matches!(lengths[..], [4, 1..=2, 1..=2] | [1..=2, 1..=2, 4])
 }

@@ -15,10 +15,13 @@
 //! | 下午3点, at 3pm; 15:30 | `T15:00`; `T15:30` |
 //! | 明天下午3点; 昨晚; tomorrow morning | `P1DT15:00`; `-P1DTEV`; `P1DTMO` |
 //!
-//! Parts of a day are TIMEX3's: `MO`, `MI`, `AF`, `EV`, `NI`.
+//! Parts of a day are TIMEX3's: `MO`, `MI`, `AF`, `EV`, `NI`. Slots need days of the calendar:
+//! [`resolve`] makes them, given the moment.
 
+pub mod calendar;
 mod clock;
 mod day;
+mod resolve;
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -27,6 +30,7 @@ use regex::Regex;
 
 use self::clock::Clock;
 use self::day::Day;
+pub use self::resolve::{Resolved, resolve};
 use super::{Candidate, Rank, compile};
 use crate::intent::knowledge::EntityKind;
 
