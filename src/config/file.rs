@@ -72,12 +72,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<ConfigFile, FileError> {
         let value = match value {
             Value::String(text) => text,
             Value::Integer(number) => number.to_string(),
-            Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Datetime(_)
-            | Value::Array(_)
-            | Value::Table(_) => {
-                return Err(file.wrong(&key, "use a string or a whole number"));
+            Value::Float(number) => number.to_string(),
+            Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                return Err(file.wrong(&key, "use a string or a number"));
             }
         };
         if let Some((other, _)) = file.values.get(&id) {

@@ -135,7 +135,7 @@ fn refusals_say_what_would_be_good() {
         ("", "mode = 'cluster'", "cluster mode is not part of this build yet"),
         ("", "prot = 1", "use one of mode, store"),
         ("", "config = 'x'", "no such key"),
-        ("", "[server]\nport = 1", "use a string or a whole number"),
+        ("", "[server]\nport = 1", "use a string or a number"),
         ("", "max-batch = 1\nmax_batch = 2", "says the same"),
         ("", "port = ", "kefu.toml:1:"),
     ];

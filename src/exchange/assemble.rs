@@ -13,6 +13,7 @@ use crate::intent::knowledge::{
 };
 use crate::intent::normalize::normalize;
 use crate::knowledge::Place;
+use crate::knowledge::check::placeholders;
 
 /// The longest example, in characters, as `crate::knowledge` checks it.
 const MAX_EXAMPLE_CHARS: usize = 2_000;
@@ -139,8 +140,10 @@ fn intent(
         title.insert(Lang::of(&draft.name), draft.name.clone());
         report.renamed.push(Renamed { kind: "intent", from: draft.name, to: id.clone() });
     }
+    let names: Vec<String> = draft.slots.iter().map(|slot| slot.name.clone()).collect();
     let mut answers: Localized<Vec<String>> = Localized::new();
-    for Sentence { text, lang, .. } in draft.answers {
+    for Sentence { text, lang, place } in draft.answers {
+        let text = known_placeholders(text, &names, &place, report);
         let texts = answers.entry(lang).or_default();
         if !text.trim().is_empty() && !texts.contains(&text) {
             texts.push(text);
@@ -159,6 +162,23 @@ fn intent(
         confirm: Localized::new(),
         action: Action::Reply,
     }
+}
+
+/// `text` with parentheses for braces when it names something that is no slot of its intent: a
+/// knowledge base with such an answer would be wrong.
+fn known_placeholders(
+    text: String,
+    slots: &[String],
+    place: &Place,
+    report: &mut Report,
+) -> String {
+    if placeholders(&text).all(|name| slots.iter().any(|slot| slot == name)) {
+        return text;
+    }
+    let why = "they name no slot of the intent, so parentheses stand for the braces";
+    let advice = "add the slot, or word the answer without them";
+    report.leave("placeholders in responses", Some(place), why, advice);
+    text.replace('{', "(").replace('}', ")")
 }
 
 fn slot(

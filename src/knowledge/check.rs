@@ -99,6 +99,6 @@ fn is_webhook_url(url: &str) -> bool {
 }
 
 /// The names in braces.
-pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     text.split('{').skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name.trim()))
 }

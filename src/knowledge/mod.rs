@@ -3,7 +3,7 @@
 //! Called by the commands and the server. What an intent means is decided in `crate::intent`; here
 //! is only how it is written down, and what to say when it is written wrongly.
 
-mod check;
+pub(crate) mod check;
 pub mod edit;
 mod entities;
 mod format;

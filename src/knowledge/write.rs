@@ -277,26 +277,32 @@ mod tests {
         // Examples and spellings must show something.
         let seen = format!("x{text}");
         let example = |lang| Example { text: seen.clone(), lang, file: String::new(), line: 0 };
-        let slot = |kind, prompt, validate, invalid| Slot {
-            name: text.to_owned(),
-            entity: kind,
-            required: true,
-            prompt,
-            validate,
-            invalid,
+        // Braces would name a slot.
+        let said = text.replace(['{', '}'], "");
+        let slot = |name: &str, entity, validate| Slot {
+            name: name.to_owned(),
+            entity,
+            required: false,
+            prompt: both(&said),
+            validate: Some(validate),
+            invalid: both(&said),
         };
-        let rules = Validation {
-            pattern: Some(text.to_owned()),
-            one_of: vec![text.to_owned(), "b".to_owned()],
-            min: Some("1".to_owned()),
+        let days = Validation {
+            min: Some("2026-01-01".to_owned()),
             max: Some("today+30d".to_owned()),
+            ..Validation::default()
+        };
+        let words = Validation {
+            pattern: Some(regex::escape(text)),
             min_length: Some(1),
             max_length: Some(9),
+            ..Validation::default()
         };
+        let kinds = Validation { one_of: vec!["c".to_owned()], ..Validation::default() };
         let intent = Intent {
             id: "a/b-c_1".to_owned(),
             title: both(text),
-            answers: Localized::from([(Lang::En, vec![text.to_owned(), "ok".to_owned()])]),
+            answers: Localized::from([(Lang::En, vec![said.clone(), "ok".to_owned()])]),
             keywords: vec![
                 KeywordRule {
                     any: vec![seen.clone()],
@@ -309,10 +315,11 @@ mod tests {
             examples: vec![example(Lang::Zh), example(Lang::En)],
             negative_examples: vec![example(Lang::En)],
             slots: vec![
-                slot(EntityKind::Date, Localized::new(), None, Localized::new()),
-                slot(EntityKind::Custom("kind".to_owned()), both(text), Some(rules), both(text)),
+                slot("day", EntityKind::Date, days),
+                slot("words", EntityKind::Text, words),
+                slot("which", EntityKind::Custom("kind".to_owned()), kinds),
             ],
-            confirm: both(&text.replace(['{', '}'], "")),
+            confirm: both(&said),
             action: Action::Webhook(Webhook { url: format!("https://shop.example/{text}") }),
         };
         let value =

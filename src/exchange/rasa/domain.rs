@@ -78,10 +78,6 @@ fn answer(place: &Place, intent: &str, variation: &Node, draft: &mut Draft) {
     }
     let text = variation.text().or_else(|| variation.get("text").and_then(Node::text));
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return };
-    if text.contains('{') {
-        let why = "answers have no placeholders, so the braces stay as they are";
-        draft.leave("placeholders in responses", place, why, "word the answer without them");
-    }
     let Some(lang) = draft.lang(None, text, place) else { return };
     let sentence = Sentence { text: text.to_owned(), lang, place: place.clone() };
     draft.intent(intent, "", place).answers.push(sentence);
