@@ -100,7 +100,7 @@ fn a_killed_tuning_goes_on_to_the_same_weights() {
         "eval",
         "--data=data",
         "--tune",
-        "--tune-epochs=150",
+        "--tune-epochs=30",
         "--tune-set=batch_rows=8",
         "--tune-set=checkpoint_s=0",
     ];

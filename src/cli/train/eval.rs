@@ -5,7 +5,7 @@
 //! cross-validation on the training rows, never on what is reported. `--compare` shows two reports
 //! side by side and needs no model.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -181,14 +181,26 @@ fn on_data_set(
     }
     report.thresholds = Some(fitted.classifier.calibration().thresholds);
     report.encoder.clone_from(&encoder.info().name);
-    report.thresholds_from = if calibrated_before {
-        "a fifth of the training rows, by an encoder that was not tuned on them".to_owned()
+    report.thresholds_from = thresholds_from(&data, calibrated_before).to_owned();
+    report.rows = counts(&data);
+    (report.encode_s, report.train_s) = (encode_s, train_s);
+    Ok(Evaluation::new(report, &names, &inside, &outside))
+}
+
+/// What the thresholds were fitted on.
+fn thresholds_from(data: &Dataset, calibrated_before: bool) -> &'static str {
+    if calibrated_before {
+        "a fifth of the training rows, by an encoder that was not tuned on them"
     } else if data.valid.is_empty() {
-        "cross-validation on the training rows".to_owned()
+        "cross-validation on the training rows"
     } else {
-        "valid.jsonl".to_owned()
-    };
-    report.rows = [
+        "valid.jsonl"
+    }
+}
+
+/// How many rows there are of each kind.
+fn counts(data: &Dataset) -> BTreeMap<String, usize> {
+    [
         ("train", data.train.len()),
         ("valid", data.valid.len()),
         ("test", data.test.len()),
@@ -196,9 +208,7 @@ fn on_data_set(
         ("out-of-scope for testing", data.oos_test.len()),
     ]
     .map(|(name, count)| (name.to_owned(), count))
-    .into();
-    (report.encode_s, report.train_s) = (encode_s, train_s);
-    Ok(Evaluation::new(report, &names, &inside, &outside))
+    .into()
 }
 
 /// What the intents of a data set are called: the words of their labels.

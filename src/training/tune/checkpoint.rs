@@ -36,6 +36,13 @@ pub(super) struct Position {
     pub(super) lengths: Vec<usize>,
 }
 
+/// What a file holds.
+#[derive(Debug)]
+pub(super) struct Saved {
+    pub(super) position: Position,
+    pub(super) vectors: Vec<Vec<f32>>,
+}
+
 /// A file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckpointError {
@@ -74,10 +81,7 @@ pub(super) fn write(path: &Path, position: &Position, vectors: &[&[f32]]) -> io:
 ///
 /// # Errors
 /// [`CheckpointError::Damaged`] when it is not whole.
-pub(super) fn read(
-    path: &Path,
-    identity: &str,
-) -> Result<Option<(Position, Vec<Vec<f32>>)>, CheckpointError> {
+pub(super) fn read(path: &Path, identity: &str) -> Result<Option<Saved>, CheckpointError> {
     let damaged = |reason: &str| CheckpointError::Damaged(reason.to_owned());
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -123,7 +127,7 @@ pub(super) fn read(
     if sum != hash.finalize().as_slice() {
         return Err(damaged("its checksum is another"));
     }
-    Ok(Some((position, vectors)))
+    Ok(Some(Saved { position, vectors }))
 }
 
 /// Removes the checkpoint and what a crash left of a newer one.
@@ -169,7 +173,7 @@ mod tests {
         let vectors = [vec![1.0_f32; 5_000], vec![-2.5], vec![]];
         let parts: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
         write(&path, &position, &parts).unwrap();
-        let (found, values) = read(&path, "a").unwrap().unwrap();
+        let Saved { position: found, vectors: values } = read(&path, "a").unwrap().unwrap();
         assert_eq!((found.step, found.scores, values), (7, vec![0.5], vectors.to_vec()));
         assert!(read(&path, "b").unwrap().is_none());
 

@@ -280,8 +280,7 @@ mod tests {
             let slow = network.composed(
                 &trained,
                 &chunk(),
-                &mut Worker::default(),
-                &Device::Cpu,
+                (&mut Worker::default(), &Device::Cpu),
                 |found| {
                     for (a, b) in embeddings.iter().zip(found) {
                         assert!((a - b).abs() < 1e-5, "{pooling:?} {first} {rate}: {a} {b}");

@@ -27,6 +27,16 @@ pub(super) struct Pass<'a> {
     pub(super) attention_dropout: Dropout,
 }
 
+/// A layer at work.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    /// Its number, from 0.
+    pub(super) index: usize,
+    pub(super) weights: &'a Layer<&'a [f32]>,
+    /// `(tokens, hidden)`.
+    pub(super) input: &'a [f32],
+}
+
 /// What a layer keeps for its way back.
 #[derive(Default)]
 pub(super) struct Tape {
@@ -79,15 +89,14 @@ impl Pass<'_> {
         Masks { dropout: self.dropout, tokens: self.tokens, site: 0 }
     }
 
-    /// The output of layer number `index` on `input` `(tokens, hidden)`.
+    /// The output of a layer.
     pub(super) fn forward(
         &self,
-        index: usize,
-        weights: &Layer<&[f32]>,
-        input: &[f32],
+        step: Step<'_>,
         room: (&mut Tape, &mut Scratch),
         out: &mut Vec<f32>,
     ) {
+        let Step { index, weights, input } = step;
         let Shape { hidden, inner, epsilon, .. } = self.shape;
         let tokens = self.tokens();
         let (tape, scratch) = room;
@@ -128,13 +137,12 @@ impl Pass<'_> {
     /// the parameters are written to `gradients`, or added with `add`.
     pub(super) fn backward(
         &self,
-        index: usize,
-        weights: &Layer<&[f32]>,
-        input: &[f32],
+        step: Step<'_>,
         room: (&Tape, &mut Scratch),
         gradients: (&mut Layer<&mut [f32]>, bool),
         d: &mut [f32],
     ) {
+        let Step { index, weights, input } = step;
         let Shape { hidden, inner, epsilon, .. } = self.shape;
         let tokens = self.tokens();
         let (tape, scratch) = room;

@@ -10,7 +10,7 @@ use candle_core::Device;
 
 use super::composed::Composed;
 use super::dropout::{Dropout, key};
-use super::layer::{Pass, Scratch, Tape, sized};
+use super::layer::{Pass, Scratch, Step, Tape, sized};
 use super::layout::Shape;
 use super::pool::Pool;
 use crate::encoder::weights::{WeightFile, WeightsError};
@@ -127,7 +127,8 @@ impl<'a> Network<'a> {
         let mut out = Vec::new();
         for index in 0..self.first {
             let weights = self.shape.layer(&self.frozen, index);
-            pass.forward(index, &weights, &rows, (&mut tape, &mut worker.scratch), &mut out);
+            let step = Step { index, weights: &weights, input: &rows };
+            pass.forward(step, (&mut tape, &mut worker.scratch), &mut out);
             std::mem::swap(&mut rows, &mut out);
         }
         Ok(rows)
@@ -159,8 +160,7 @@ impl<'a> Network<'a> {
         &self,
         trained: &[f32],
         chunk: &Chunk<'_>,
-        worker: &mut Worker,
-        device: &Device,
+        (worker, device): (&mut Worker, &Device),
         loss: impl FnOnce(&[f32]) -> Vec<f32>,
         gradients: &mut [f32],
     ) -> Result<(), EncodeError> {
@@ -207,7 +207,9 @@ impl<'a> Network<'a> {
             let (below, above) = worker.states.split_at_mut(layer + 1);
             let weights = self.shape.layer(trained, layer);
             let room = (&mut worker.tapes[layer], &mut worker.scratch);
-            pass.forward(self.first + layer, &weights, &below[layer], room, &mut above[0]);
+            let index = self.first + layer;
+            let step = Step { index, weights: &weights, input: &below[layer] };
+            pass.forward(step, room, &mut above[0]);
         }
         (worker.embeddings, worker.norms) =
             self.pool.forward(&worker.lengths, &worker.states[layers]);
@@ -234,7 +236,9 @@ impl<'a> Network<'a> {
             let weights = self.shape.layer(trained, layer);
             let mut own = self.shape.layer_mut(gradients, layer);
             let room = (&tapes[layer], &mut *scratch);
-            pass.backward(self.first + layer, &weights, &states[layer], room, (&mut own, add), d);
+            let index = self.first + layer;
+            let step = Step { index, weights: &weights, input: &states[layer] };
+            pass.backward(step, room, (&mut own, add), d);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::checkpoint::{self, CheckpointError, Position};
+use super::checkpoint::{self, CheckpointError, Position, Saved};
 use super::dropout::key;
 use super::loss::{Loss, unit_rows};
 use super::network::Network;
@@ -149,7 +149,7 @@ impl Run<'_> {
                 path.display()
             ));
         };
-        let (position, vectors) = match checkpoint::read(path, self.identity) {
+        let Saved { position, vectors } = match checkpoint::read(path, self.identity) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
             Err(CheckpointError::Damaged(reason)) => {

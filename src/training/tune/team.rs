@@ -135,7 +135,8 @@ impl Team {
             judged.d_embeddings
         };
         let chunk = batch.chunk(&only.part);
-        network.composed(trained, &chunk, &mut only.worker, device, loss, &mut only.gradients)?;
+        let room = (&mut only.worker, device);
+        network.composed(trained, &chunk, room, loss, &mut only.gradients)?;
         Ok(value)
     }
 
@@ -321,9 +322,8 @@ fn run(
     thread::scope(|scope| {
         let threads: Vec<_> =
             members.iter_mut().map(|member| scope.spawn(|| work(member))).collect();
-        let answers = threads.into_iter().map(|one| one.join());
+        let mut answers = threads.into_iter().map(|one| one.join());
         answers
-            .map(|answer| answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+            .try_for_each(|answer| answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
