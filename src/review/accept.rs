@@ -134,7 +134,7 @@ fn once(sources: &Sources, wanted: &Wanted) -> Result<Vec<Placed>, AcceptError> 
     let mut new: Vec<&str> = Vec::new();
     for (text, place) in texts.iter().zip(&placed) {
         let same = |other: &&str| normalize(other).text() == normalize(text).text();
-        if place.is_none() && !new.iter().any(|other| same(&other)) {
+        if place.is_none() && !new.iter().any(same) {
             new.push(text);
         }
     }
@@ -149,7 +149,7 @@ fn once(sources: &Sources, wanted: &Wanted) -> Result<Vec<Placed>, AcceptError> 
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let new_place = |text: &str| {
         let same = |other: &&str| normalize(other).text() == normalize(text).text();
-        let at = new.iter().position(|other| same(&other)).unwrap_or_default();
+        let at = new.iter().position(same).unwrap_or_default();
         lines.get(at).copied().unwrap_or_default()
     };
     Ok(texts

@@ -74,7 +74,7 @@ pub fn cluster(items: &[Item<'_>]) -> Vec<Group> {
             }
         }
     }
-    let groups = settle(items, &order, joined(items, groups));
+    let groups = settle(items, &order, &joined(items, groups));
     let common = Common::of(items);
     let mut groups: Vec<Group> =
         groups.into_iter().map(|members| described(items, members, &common)).collect();
@@ -129,7 +129,7 @@ fn joined(items: &[Item<'_>], groups: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
 }
 
 /// Sends every message to the nearest mean; one that is near to none stands alone.
-fn settle(items: &[Item<'_>], order: &[usize], groups: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
+fn settle(items: &[Item<'_>], order: &[usize], groups: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let means: Vec<Vec<f32>> =
         groups.iter().filter(|group| group.len() > 1).map(|group| mean(items, group)).collect();
     let mut settled = vec![Vec::new(); means.len()];

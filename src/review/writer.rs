@@ -108,7 +108,7 @@ impl Writer {
                 let _ = reply.send(self.flushed(accepted));
             }
             Order::Dismiss { id, reason, model, reply } => {
-                let dismissed = self.dismiss(id, reason, model);
+                let dismissed = self.dismiss(&id, reason, model);
                 let _ = reply.send(self.flushed(dismissed));
             }
         }
@@ -175,11 +175,11 @@ impl Writer {
 
     fn dismiss(
         &mut self,
-        id: String,
+        id: &str,
         reason: Option<String>,
         model: String,
     ) -> Result<Entry, DecideError> {
-        let entry = self.entry(&id)?;
+        let entry = self.entry(id)?;
         match entry.resolution.as_ref().map(|one| &one.verdict) {
             Some(Verdict::Accepted { intent, file, line }) => {
                 let (intent, file) = (intent.clone(), file.clone());
@@ -191,7 +191,7 @@ impl Writer {
         let reason = reason.map(|reason| self.redactor.redact(&reason));
         let verdict = Verdict::Dismissed { reason };
         let resolution = Resolution { verdict, at_ms: (self.clock)(), model };
-        self.write(Event::Resolved { ids: vec![id.clone()], resolutions: vec![resolution] })?;
-        self.entry(&id)
+        self.write(Event::Resolved { ids: vec![id.to_owned()], resolutions: vec![resolution] })?;
+        self.entry(id)
     }
 }
