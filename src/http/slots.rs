@@ -41,7 +41,7 @@ pub(super) struct SlotsRequest {
     /// The visitor's date and time, for “tomorrow”: `2026-11-24T15:30`, seconds and offset are
     /// ignored; without it, the server's in UTC.
     #[schema(value_type = Option<String>, example = "2026-11-24T15:30")]
-    now: Option<Now>,
+    now: Option<LocalTime>,
 }
 
 /// A value: itself, or with what the visitor wrote.
@@ -80,9 +80,9 @@ impl TryFrom<u64> for Tries {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
-struct Now(Moment);
+struct LocalTime(Moment);
 
-impl TryFrom<String> for Now {
+impl TryFrom<String> for LocalTime {
     type Error = String;
 
     fn try_from(written: String) -> Result<Self, String> {
