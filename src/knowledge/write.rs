@@ -48,7 +48,8 @@ fn is_plain(text: &str) -> bool {
         && !RESERVED.contains(&text.to_ascii_lowercase().as_str())
 }
 
-fn quoted(text: &str) -> String {
+/// In double quotes, with escapes for what cannot stand as it is.
+pub(super) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
@@ -71,7 +72,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// False for what YAML does not allow as it is, breaks lines, or would hide from the reader's eyes.
-fn is_shown(c: char) -> bool {
+pub(super) fn is_shown(c: char) -> bool {
     let noncharacter = u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c);
     let hidden = matches!(
         c,

@@ -1,5 +1,7 @@
 //! One string as a YAML scalar on one line, in the manner of its neighbours.
 
+use crate::knowledge::write::{is_shown, quoted};
+
 /// How a neighbour is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
@@ -24,27 +26,12 @@ impl Style {
 
 /// Writes `text`, which is one line, in this style if it can be, else in double quotes.
 pub(super) fn scalar(text: &str, style: Style, in_flow: bool) -> String {
-    // Some readers break lines at these, and a byte order mark may vanish.
-    let odd =
-        |c: char| c.is_control() || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let shown = text.chars().all(is_shown);
     match style {
-        Style::Plain if is_plain(text, in_flow) && !text.contains(odd) => text.to_owned(),
-        Style::Single if !text.contains(odd) => format!("'{}'", text.replace('\'', "''")),
-        Style::Plain | Style::Single | Style::Double => double(text, odd),
+        Style::Plain if shown && is_plain(text, in_flow) => text.to_owned(),
+        Style::Single if shown => format!("'{}'", text.replace('\'', "''")),
+        Style::Plain | Style::Single | Style::Double => quoted(text),
     }
-}
-
-fn double(text: &str, odd: impl Fn(char) -> bool) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if odd(c) => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// True when `text` without quotes is read as this very string, by YAML 1.1 and 1.2 alike.
