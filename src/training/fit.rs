@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::calibrate::{self, Unseen};
-pub use super::calibrate::{Policy, PolicyError};
 use super::heads::{self, Labelled, Recipe};
+pub use super::thresholds::{Policy, PolicyError};
 use crate::encoder::Embeddings;
 use crate::index::{Index, IndexError, IndexKind, VectorIndex};
 use crate::intent::classifier::{Calibration, Classifier, Decision};

@@ -15,4 +15,5 @@ pub mod learning_curve;
 pub mod metrics;
 pub mod report;
 mod softmax;
+mod thresholds;
 pub mod tune;
