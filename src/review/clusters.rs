@@ -1,7 +1,7 @@
 //! Groups the open entries on request, beside the requests: one thread, which embeds what is new,
 //! remembers it, and answers from memory until the queue or the model changes.
 //!
-//! A question waits for at most [`EMBED_AT_ONCE`] embeddings; what is missing after that is told, and the
+//! A question waits for at most `EMBED_AT_ONCE` embeddings; what is missing after that is told, and the
 //! thread goes on with it while nobody asks.
 
 use std::collections::{HashMap, HashSet};

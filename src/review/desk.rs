@@ -59,7 +59,7 @@ pub struct Acceptance {
     pub intent: String,
     /// Instead of the text of the one entry.
     pub text: Option<String>,
-    /// See [`Wanted::file`].
+    /// See [`super::accept::Wanted::file`].
     pub file: Option<String>,
     /// Version of the model in use.
     pub model: String,

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn any_part_but_the_taught_one_may_be_empty() {
         let set = |rows: u32| {
-            let one = |at: u32| if at % 2 == 0 { [1.0, 0.0] } else { [0.0, 1.0] };
+            let one = |at: u32| if at.is_multiple_of(2) { [1.0, 0.0] } else { [0.0, 1.0] };
             LabelledSet {
                 texts: (0..rows).map(|at| format!("sentence {at}")).collect(),
                 embeddings: Embeddings::new(2, (0..rows).flat_map(one).collect()),

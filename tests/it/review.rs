@@ -157,7 +157,7 @@ fn an_accepted_message_becomes_an_example_with_the_comments_kept_and_is_understo
 
 #[test]
 fn what_cannot_be_decided_is_refused_with_its_code_and_place() {
-    let (shop, yaml) = shop_with_comments();
+    let (shop, _) = shop_with_comments();
     let server = shop.serve();
     let id = server.correct("退我的钱吧", "refund_request");
     let accept = format!("/review/{id}/accept");
@@ -231,6 +231,14 @@ fn what_cannot_be_decided_is_refused_with_its_code_and_place() {
         let (status, answer) = server.call("GET", &format!("/review?{query}"), None);
         assert_eq!((status, &answer["error"]["code"]), (422, &json!("invalid_request")), "{query}");
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_or_read_refuses_and_stays_and_dismissing_needs_none() {
+    let (shop, yaml) = shop_with_comments();
+    let server = shop.serve();
+    let id = server.correct("退我的钱吧", "refund_request");
+    let accept = format!("/review/{id}/accept");
     let file = shop.path("intents/shop.yaml");
     let mut permissions = fs::metadata(&file).unwrap().permissions();
     let writable = permissions.clone();

@@ -2,7 +2,7 @@
 //! comments, blank lines, indentation, quotes, line ends.
 //!
 //! The text is not written anew from what it means: one piece is inserted, at a place that the
-//! parser's positions give ([`locate`]). Then both texts are read, and the new one must mean the old
+//! parser's positions give (`locate`). Then both texts are read, and the new one must mean the old
 //! one and exactly this example more. A file in which that cannot be done (a shared anchor, a merge
 //! key, an odd shape) is refused, with its line. The review queue calls this; [`replace`] puts the
 //! new text in the file's place.
