@@ -23,7 +23,7 @@ impl Recipe {
     /// examples of an intent together: how they still differ says nothing of other sentences, so
     /// nothing is whitened, and the dense head is held more tightly.
     pub(crate) fn of(tuned: bool) -> Self {
-        let (shrinkage, penalty) = if tuned { (1.0, 3e-4) } else { (0.7, 3e-6) };
+        let (shrinkage, penalty) = if tuned { (1.0, 3e-5) } else { (0.7, 3e-6) };
         Self { shrinkage, head: FitOptions { penalty, iterations: 60 } }
     }
 }
