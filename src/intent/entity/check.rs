@@ -121,7 +121,7 @@ impl ValueCheck {
         match rules.pattern.as_deref().map(whole).transpose() {
             Ok(pattern) => check.pattern = pattern,
             Err(error) => {
-                fault("pattern", format!("the pattern is no regular expression: {error}"))
+                fault("pattern", format!("the pattern is no regular expression: {error}"));
             }
         }
         for (key, written, bound) in
