@@ -144,7 +144,7 @@ entities:
 "#;
 
 /// Asks, and gives the answer's `slots` back.
-fn ask(server: &TestServer, text: &str, slots: Value) -> Value {
+fn ask(server: &TestServer, text: &str, slots: &Value) -> Value {
     let reply = server.post("/intent", json!({"text": text, "slots": slots}).to_string());
     assert_eq!(reply.status, 200, "{text}: {}", reply.body);
     reply.json()["slots"].clone()
@@ -173,7 +173,7 @@ fn carried(slots: &Value) -> Value {
 #[test]
 fn a_conversation_in_chinese() {
     let server = start_server_knowing(KNOWLEDGE);
-    let slots = ask(&server, "我要取消订单，黑色那件", json!({"now": "2026-11-24T09:00"}));
+    let slots = ask(&server, "我要取消订单，黑色那件", &json!({"now": "2026-11-24T09:00"}));
     assert_eq!(slots["next"], json!({"slot": "order_id", "prompt": "请告诉我订单号。"}));
     assert_eq!(slots["missing"], json!(["order_id", "day"]));
     assert_eq!(
@@ -181,22 +181,22 @@ fn a_conversation_in_chinese() {
         json!([{"name": "color", "value": "black", "text": "黑色", "start": 7, "end": 9}])
     );
 
-    let slots = ask(&server, "KF-2026-5519-01", carried(&slots));
+    let slots = ask(&server, "KF-2026-5519-01", &carried(&slots));
     assert_eq!((&slots["outcome"], &slots["tries"]), (&json!("invalid"), &json!(1)));
     assert_eq!(slots["invalid"][0]["message"], "“KF-2026-5519-01”不是订单号。");
 
-    let slots = ask(&server, "现在几点开门", carried(&slots));
+    let slots = ask(&server, "现在几点开门", &carried(&slots));
     assert_eq!((&slots["outcome"], &slots["tries"]), (&json!("digressed"), &json!(1)));
     assert_eq!(slots["next"]["slot"], "order_id", "to be asked again");
 
-    let slots = ask(&server, "774310", carried(&slots));
+    let slots = ask(&server, "774310", &carried(&slots));
     assert_eq!((&slots["outcome"], &slots["next"]["slot"]), (&json!("ask"), &json!("day")));
 
-    let slots = ask(&server, "不对，是774311", carried(&slots));
+    let slots = ask(&server, "不对，是774311", &carried(&slots));
     let replaced = json!([{"name": "order_id", "before": "774310", "value": "774311"}]);
     assert_eq!(slots["replaced"], replaced);
 
-    let slots = ask(&server, "周一", carried(&slots));
+    let slots = ask(&server, "周一", &carried(&slots));
     assert_eq!((&slots["complete"], &slots["next"]), (&json!(true), &json!(null)));
     assert_eq!(slots["confirm"], "2026-11-30 取走 774311？");
     assert_eq!(slots["filled"][1]["start"], 0);
@@ -206,17 +206,17 @@ fn a_conversation_in_chinese() {
 #[test]
 fn a_conversation_in_english() {
     let server = start_server_knowing(KNOWLEDGE);
-    let slots = ask(&server, "cancel my order 88120457", json!({"now": "2026-11-24T09:00"}));
+    let slots = ask(&server, "cancel my order 88120457", &json!({"now": "2026-11-24T09:00"}));
     assert_eq!(slots["next"]["prompt"], "Pick up when?");
-    let slots = ask(&server, "last friday", carried(&slots));
+    let slots = ask(&server, "last friday", &carried(&slots));
     assert_eq!(slots["invalid"][0]["value"], "2026-11-20");
-    let slots = ask(&server, "I don't know", carried(&slots));
+    let slots = ask(&server, "I don't know", &carried(&slots));
     assert_eq!((&slots["outcome"], &slots["tries"]), (&json!("invalid"), &json!(2)));
-    let again = ask(&server, "…", carried(&slots));
+    let again = ask(&server, "…", &carried(&slots));
     assert_eq!((&again["outcome"], &again["next"]), (&json!("give_up"), &json!(null)));
-    let ended = ask(&server, "never mind", carried(&slots));
+    let ended = ask(&server, "never mind", &carried(&slots));
     assert_eq!((&ended["outcome"], &ended["complete"]), (&json!("cancelled"), &json!(false)));
-    let slots = ask(&server, "tomorrow", carried(&slots));
+    let slots = ask(&server, "tomorrow", &carried(&slots));
     assert_eq!(slots["confirm"], "Fetch 88120457 on 2026-11-25?");
 }
 
@@ -226,10 +226,10 @@ fn slots_are_said_when_they_are_asked_for() {
     let plain = server.post("/intent", json!({"text": "我要取消订单"}).to_string()).json();
     assert_eq!(plain["intent"], "order_cancel");
     assert_eq!(plain.get("slots"), None);
-    assert_eq!(ask(&server, "opening hours", json!({})), json!(null), "an intent without slots");
-    let named = ask(&server, "opening hours", json!({"intent": "opening_hours"}));
+    assert_eq!(ask(&server, "opening hours", &json!({})), json!(null), "an intent without slots");
+    let named = ask(&server, "opening hours", &json!({"intent": "opening_hours"}));
     assert_eq!((&named["complete"], &named["confirm"]), (&json!(true), &json!(null)));
-    let named = ask(&server, "这个", json!({"intent": "order_cancel"}));
+    let named = ask(&server, "这个", &json!({"intent": "order_cancel"}));
     assert_eq!(named["next"]["slot"], "order_id", "a named intent need not match");
 }
 
