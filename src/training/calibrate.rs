@@ -15,6 +15,8 @@ const USUAL_FUSION: [f32; OPINIONS] = [0.7, 0.35, 0.35];
 const USUAL_FUSION_WORTH: f64 = 2.0;
 /// Share of messages that is out of scope where nothing is known of the traffic.
 const OUT_OF_SCOPE_SHARE: f32 = 0.1;
+/// With fewer unseen sentences in scope, leaving out intents teaches nothing.
+const ENOUGH_IN_SCOPE: usize = 100;
 const ACCEPTANCE: FitOptions = FitOptions { penalty: 1e-2, iterations: 200 };
 
 /// Evidence about sentences that the heads at hand did not see.
@@ -57,7 +59,9 @@ pub(super) fn fit(unseen: &Unseen, policy: Policy) -> Result<Calibration, FitErr
         unseen.left_in.iter().map(signals_of).chain(in_scope.iter().copied()).collect();
     let unknown: Vec<_> =
         unseen.left_out.iter().chain(&unseen.out_of_scope).map(signals_of).collect();
-    let acceptance = fit_acceptance(&known, &unknown)?;
+    // Few sentences and mere stand-ins for what is out of scope: weights would fit chance.
+    let trusted = !unseen.out_of_scope.is_empty() || known.len() >= ENOUGH_IN_SCOPE;
+    let acceptance = fit_acceptance(&known, if trusted { &unknown } else { &[] })?;
     let mut calibration = Calibration {
         fusion,
         acceptance,
@@ -116,7 +120,7 @@ fn fit_acceptance(
     let (means, scales) = moments(&all);
     let prior = ((1.0 - OUT_OF_SCOPE_SHARE) / OUT_OF_SCOPE_SHARE).ln();
     if known.is_empty() || unknown.is_empty() {
-        // One intent, or one example each: every signal counts alike.
+        // One intent, one example each, or too few to trust: every signal counts alike.
         return Ok(Acceptance { means, scales, weights: [0.5; SIGNALS], bias: prior });
     }
     let standardised: Vec<f32> =
