@@ -10,7 +10,7 @@ pub(super) struct TuneArgs {
     /// Tune the encoder on the training rows first; takes minutes, see docs/tuning.md
     #[arg(long)]
     pub(super) tune: bool,
-    /// Times each row is seen; fewer rows need more [default: 10 up to 2,000 rows, 5 above]
+    /// Times each row is seen; fewer rows need more [default: 10 up to 5,000 rows, 5 above]
     #[arg(long, value_name = "N", requires = "tune")]
     tune_epochs: Option<usize>,
     /// Stop after so many minutes with the best weights so far [default: 45]

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 const TUNER_VERSION: u32 = 1;
 
 /// With at most so many rows, tuning is few-shot and takes more epochs.
-const FEW_ROWS: usize = 2_000;
+const FEW_ROWS: usize = 5_000;
 const FEW_ROWS_EPOCHS: usize = 10;
 const MANY_ROWS_EPOCHS: usize = 5;
 
@@ -25,7 +25,7 @@ pub enum Decay {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TuneOptions {
-    /// Times each row is seen; `None`: 10 up to 2,000 rows, 5 above.
+    /// Times each row is seen; `None`: 10 up to 5,000 rows, 5 above.
     pub epochs: Option<usize>,
     /// Stops after so many minutes with the best weights so far.
     pub minutes: f64,
