@@ -152,7 +152,7 @@ impl Teacher<'_> {
         let tuned = self.tune(rows, identity)?;
         let how = format!(
             "on {} rows, {}, options {}",
-            rows.texts.len(),
+            self.lesson.train.texts.len(),
             tuned.summary,
             serde_json::to_string(self.lesson.options).expect("plain data is JSON")
         );
