@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 
 use crate::artifact::Model;
 use crate::encoder::Encoder;
-use crate::flips;
 use crate::intent::answer::Status;
 use crate::intent::engine::FirstTier;
 use crate::intent::normalize::Normalized;
@@ -185,7 +184,7 @@ impl Desk {
                 }
             },
         };
-        let verdict = flips::verdict(engine, &case.text, &embedding);
+        let verdict = engine.verdict(&case.text, &embedding);
         let top = verdict.ranking.first().filter(|_| verdict.status == Status::Matched);
         let intent = top.map(|top| engine.knowledge().intents[top.0 as usize].id.as_str());
         if verdict.status != case.status {

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Outcome, verdict};
+use super::Outcome;
 use crate::encoder::Embeddings;
 use crate::intent::answer::{NeighborEvidence, Tier};
 use crate::intent::engine::Engine;
@@ -64,7 +64,7 @@ pub fn judge(engine: &Engine, golden: &[GoldenSentence], embeddings: &Embeddings
     let mut report = GoldenReport::default();
     for (at, sentence) in golden.iter().enumerate() {
         let text = normalize(&sentence.text);
-        let verdict = verdict(engine, &text, embeddings.row(at));
+        let verdict = engine.verdict(&text, embeddings.row(at));
         if sentence.is_met(&verdict, engine.knowledge()) {
             report.passed += 1;
             continue;

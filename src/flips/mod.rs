@@ -25,7 +25,7 @@ pub use self::message::{Message, Messages, Source};
 pub use self::why::{Cause, CauseKind, Why};
 use crate::encoder::Embeddings;
 use crate::intent::answer::{Alternative, Answer, Status, Tier};
-use crate::intent::engine::{Engine, FirstTier, Verdict};
+use crate::intent::engine::{Engine, Verdict};
 use crate::intent::golden::Expected;
 use crate::intent::normalize::Normalized;
 
@@ -137,14 +137,6 @@ pub struct Outcome {
     pub alternatives: Vec<Alternative>,
 }
 
-/// What an engine decides about a text with its unit-norm embedding.
-pub fn verdict(engine: &Engine, text: &Normalized, embedding: &[f32]) -> Verdict {
-    match engine.first_tier(text) {
-        FirstTier::Settled(verdict) => verdict,
-        FirstTier::Open(evidence) => engine.second_tier(text, evidence, embedding),
-    }
-}
-
 /// Compares the answers of two engines of the same encoder to `messages`, whose embeddings are the
 /// rows of `embeddings`.
 pub fn flips(
@@ -162,7 +154,7 @@ pub fn flips(
             message,
             text,
             engines: [before, after],
-            verdicts: [verdict(before, text, embedding), verdict(after, text, embedding)],
+            verdicts: [before.verdict(text, embedding), after.verdict(text, embedding)],
         };
         let flip = pair.flip(&edits);
         let counts = sources.entry(message.source).or_default();

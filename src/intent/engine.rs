@@ -178,6 +178,14 @@ impl Engine {
         }
     }
 
+    /// Both tiers: what is decided about a text whose unit-norm `embedding` is known.
+    pub fn verdict(&self, text: &Normalized, embedding: &[f32]) -> Verdict {
+        match self.first_tier(text) {
+            FirstTier::Settled(verdict) => verdict,
+            FirstTier::Open(evidence) => self.second_tier(text, evidence, embedding),
+        }
+    }
+
     /// A verdict in words: names for numbers, at most `top_k` alternatives, the entities, and the
     /// explanation without its times when `explain` is set. `original` is the text before normalisation.
     pub fn answer(

@@ -17,7 +17,6 @@ use super::entry::Entry;
 use crate::artifact::Model;
 use crate::encoder::EncodeError;
 use crate::intent::answer::{Alternative, Status};
-use crate::intent::engine::FirstTier;
 use crate::intent::normalize::{Normalized, normalize};
 use crate::understand::Understander;
 
@@ -280,10 +279,7 @@ pub fn features(model: &Model, text: &Normalized, embedding: &[f32]) -> Vec<f32>
 /// What the model makes of a text; none where it is sure of nothing at all.
 fn suggest(model: &Model, text: &Normalized, embedding: &[f32]) -> Option<Suggestion> {
     let engine = &model.engine;
-    let verdict = match engine.first_tier(text) {
-        FirstTier::Settled(verdict) => verdict,
-        FirstTier::Open(evidence) => engine.second_tier(text, evidence, embedding),
-    };
+    let verdict = engine.verdict(text, embedding);
     let answer = engine.answer(text.text(), text, &verdict, 1, false);
     let best = answer.alternatives.into_iter().next()?;
     Some(Suggestion { status: answer.status, best })

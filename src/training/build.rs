@@ -251,7 +251,6 @@ impl LabelledSet {
 mod tests {
     use super::*;
     use crate::encoder::EncoderInfo;
-    use crate::flips::verdict;
     use crate::intent::knowledge::{Intent, Lang};
     use crate::progress::Silent;
 
@@ -314,7 +313,7 @@ mod tests {
         for (intent, at) in probes {
             let text = sentence(intent, at);
             let rows = encoder.encode(&[&text]).unwrap();
-            let verdict = verdict(engine, &normalize(&text), rows.row(0));
+            let verdict = engine.verdict(&normalize(&text), rows.row(0));
             let id = |intent: u32| engine.knowledge().intents[intent as usize].id.clone();
             let mut ranking: Vec<_> =
                 verdict.ranking.iter().map(|one| (id(one.0), one.1)).collect();

@@ -24,7 +24,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("progress", ""),
     ("training", "artifact encoder index intent kernels progress"),
     ("provision", "artifact encoder intent knowledge models progress training"),
-    ("shadow", "artifact encoder flips intent"),
+    ("shadow", "artifact encoder intent"),
     ("understand", "artifact clock dialogue encoder intent shadow"),
     ("reload", "artifact encoder flips intent progress provision training understand"),
     ("preview", "artifact encoder flips intent knowledge progress provision training understand"),

@@ -17,7 +17,6 @@ use super::{EncoderArgs, KnowledgeArgs, Outcome, Output};
 use crate::encoder::Encoder;
 use crate::intent::answer::Status;
 use crate::intent::classifier::Calibration;
-use crate::intent::engine::FirstTier;
 use crate::intent::normalize::normalize;
 use crate::progress::Progress;
 use crate::provision;
@@ -270,10 +269,7 @@ fn on_knowledge_base(
     let encode_s = begun.elapsed().as_secs_f64();
     let (mut in_scope, mut out_of_scope) = (Vec::new(), Vec::new());
     for (at, (row, text)) in rows.iter().zip(&texts).enumerate() {
-        let verdict = match engine.first_tier(text) {
-            FirstTier::Settled(verdict) => verdict,
-            FirstTier::Open(evidence) => engine.second_tier(text, evidence, embeddings.row(at)),
-        };
+        let verdict = engine.verdict(text, embeddings.row(at));
         let truth = match row.intent.as_str() {
             OUT_OF_SCOPE => None,
             known => match engine.knowledge().position(known) {
