@@ -22,6 +22,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("flips", "encoder intent"),
     ("models", "encoder progress"),
     ("progress", ""),
+    ("store", ""),
     ("training", "artifact encoder index intent kernels progress"),
     ("provision", "artifact encoder intent knowledge models progress training"),
     ("shadow", "artifact encoder intent"),
