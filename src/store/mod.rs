@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod contract;
+pub mod embedded;
 mod memory;
 
 use std::fmt;
