@@ -1,8 +1,8 @@
 //! Kefu: customer service with an understanding of its own.
 //!
-//! Read top-down: the domain (`intent`, `dialogue`), the ports it stands on (`encoder`, `index`), what feeds
-//! it (`knowledge`, `models`, `training`, `artifact`), checks it (`lint`) and brings it from other
-//! systems (`exchange`), where it meets the clock (`understand`), and the edges (`http`, `cli`) that
+//! Read top-down: the domain (`intent`, `dialogue`), the ports it stands on (`encoder`, `index`,
+//! `store`), what feeds it (`knowledge`, `models`, `training`, `artifact`), checks it (`lint`) and
+//! brings it from other systems (`exchange`), where it meets the clock (`understand`), and the edges (`http`, `cli`) that
 //! `server` puts together. Imports run one way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is
 //! the map.
 
@@ -12,6 +12,7 @@ pub mod intent;
 pub mod encoder;
 pub mod index;
 pub mod kernels;
+pub mod store;
 
 pub mod artifact;
 pub mod exchange;

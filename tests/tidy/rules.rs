@@ -22,6 +22,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("flips", "encoder intent"),
     ("models", "encoder progress"),
     ("progress", ""),
+    ("store", ""),
     ("training", "artifact encoder index intent kernels progress"),
     ("provision", "artifact encoder intent knowledge models progress training"),
     ("shadow", "artifact encoder intent"),
@@ -72,6 +73,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
             "review/clusters.rs",
             "review/desk.rs",
             "shadow.rs",
+            "store/embedded/mod.rs",
             "training/embed.rs",
             "training/tune/",
         ],
@@ -105,6 +107,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         &["encoder/sentence.rs", "lint/", "preview.rs", "reload.rs", "training/"],
         "a request must not fan out",
     ),
+    (&["fjall::"], &["store/embedded/"], "use the port, crate::store"),
     (&["hnsw_rs::"], &["index/graph.rs"], "use the port, crate::index"),
     (
         &["tokenizers::"],
