@@ -36,6 +36,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
         "artifact config dialogue encoder exchange flips intent knowledge lint models preview \
          progress provision training understand",
     ),
+    ("identity", "store"),
     ("clock", ""),
     ("config", "flips http models provision review training"),
     ("http", "dialogue flips intent preview reload review shadow understand"),
@@ -66,6 +67,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         &[
             "encoder/pool.rs",
             "encoder/sentence.rs",
+            "identity/passwords.rs",
             "models/hub.rs",
             "preview.rs",
             "reload.rs",
@@ -86,6 +88,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         &[
             "encoder/pool.rs",
             "http/",
+            "identity/",
             "preview.rs",
             "reload.rs",
             "review/clusters.rs",
@@ -96,6 +99,11 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
             "bin/",
         ],
         "keep it synchronous; the edges and the encoder's queue are async",
+    ),
+    (
+        &["argon2::", "ed25519_dalek::", "hmac::", "jsonwebtoken::"],
+        &["identity/"],
+        "ask crate::identity who somebody is",
     ),
     (&["clap::"], &["config.rs", "config/", "cli/", "bin/"], "options end at the edges"),
     (&["ureq::", "hf_hub::"], &["models/"], "only src/models talks to the network"),
