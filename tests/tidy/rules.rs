@@ -39,7 +39,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("identity", "store"),
     ("clock", ""),
     ("config", "flips http models provision review training"),
-    ("http", "dialogue flips intent preview reload review shadow understand"),
+    ("http", "dialogue flips identity intent preview reload review shadow understand"),
     ("logging", "config"),
     ("server", "http shutdown"),
     ("shutdown", ""),
