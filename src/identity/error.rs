@@ -98,3 +98,36 @@ impl IdentityError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_docs_hold_the_table() {
+        let all = [
+            IdentityError::Unauthorized("login"),
+            IdentityError::TokenExpired,
+            IdentityError::TokenInvalid("why"),
+            IdentityError::Forbidden,
+            IdentityError::OriginRefused,
+            IdentityError::RateLimited { retry_after_ms: 1 },
+            IdentityError::Busy,
+            IdentityError::NoSuchApp,
+            IdentityError::NoSuchAgent,
+            IdentityError::NoSuchKey,
+            IdentityError::LoginTaken,
+            IdentityError::AppTaken,
+            IdentityError::WeakPassword { min: 10, max: 256 },
+            IdentityError::LastAdmin,
+            IdentityError::Invalid { field: "id", expected: "a-z" },
+            IdentityError::Store(StoreError::Conflict),
+            IdentityError::Damaged("app"),
+        ];
+        let docs = include_str!("../../docs/identity.md");
+        let (_, table) = docs.split_once("## Errors").unwrap();
+        let documented: Vec<_> =
+            table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        assert_eq!(all.map(|error| error.code()).to_vec(), documented);
+    }
+}

@@ -114,6 +114,38 @@ fn a_good_token_says_who_writes() {
     assert!(!visitor.anonymous);
 }
 
+/// Made by the programs of `docs/identity.md`.
+#[test]
+fn tokens_of_other_languages() {
+    let rows = [
+        (
+            "HS256 by Node",
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1c2VyLTEwMTciLCJuYW1lIjoi5p2O6Zu\
+         3IiwiZXhwIjoxODAwMDAzNjAwfQ.KyckpmfC1nxaR32t__5YtkS00p-wMxIl4ezi2qDRVjw",
+        ),
+        (
+            "EdDSA by Node",
+            "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1c2VyLTEwMTciLCJuYW1lIjoi5p2O6Zu\
+         3IiwiZXhwIjoxODAwMDAzNjAwfQ.0FIwXk8yTPtrVat6G0_AsRVTAgE-bjy_4GJR3vSgHufG81Wjj7OR\
+         pWlmRWg1ymefo2V8PfzgVLpCqeYLtffiBA",
+        ),
+        (
+            "HS256 by Python",
+            "eyJhbGciOiAiSFMyNTYiLCAidHlwIjogIkpXVCJ9.eyJzdWIiOiAidXNlci0xMDE3IiwgIm5hbWUiOiA\
+         iXHU2NzRlXHU5NmY3IiwgImV4cCI6IDE4MDAwMDM2MDB9.vZf2BvzuN_8CBUte2EID_QiLYc60u2uvD8\
+         HHj8sZ3k0",
+        ),
+    ];
+    for (name, token) in rows {
+        let visitor = verify(token, NOW_MS).unwrap();
+        assert_eq!(
+            (visitor.id.as_str(), visitor.name.as_deref()),
+            ("user-1017", Some("李雷")),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn claims() {
     let many: Value =
