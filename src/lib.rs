@@ -34,6 +34,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod identity;
 pub mod logging;
 pub mod server;
 pub mod shutdown;

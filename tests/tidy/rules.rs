@@ -37,9 +37,10 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
         "artifact config dialogue encoder exchange flips intent knowledge lint models preview \
          progress provision training understand",
     ),
+    ("identity", "store"),
     ("clock", ""),
     ("config", "flips http models provision review training"),
-    ("http", "dialogue flips intent preview reload review shadow understand"),
+    ("http", "dialogue flips identity intent preview reload review shadow understand"),
     ("logging", "config"),
     ("server", "http shutdown"),
     ("shutdown", ""),
@@ -67,6 +68,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         &[
             "encoder/pool.rs",
             "encoder/sentence.rs",
+            "identity/passwords.rs",
             "models/hub.rs",
             "preview.rs",
             "reload.rs",
@@ -88,6 +90,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         &[
             "encoder/pool.rs",
             "http/",
+            "identity/",
             "preview.rs",
             "reload.rs",
             "review/clusters.rs",
@@ -98,6 +101,11 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
             "bin/",
         ],
         "keep it synchronous; the edges and the encoder's queue are async",
+    ),
+    (
+        &["argon2::", "ed25519_dalek::", "hmac::", "jsonwebtoken::"],
+        &["identity/"],
+        "ask crate::identity who somebody is",
     ),
     (&["clap::"], &["config.rs", "config/", "cli/", "bin/"], "options end at the edges"),
     (&["ureq::", "hf_hub::"], &["models/"], "only src/models talks to the network"),
