@@ -2,9 +2,9 @@
 //!
 //! Read top-down: the domain (`intent`, `dialogue`), the ports it stands on (`encoder`, `index`), what feeds
 //! it (`knowledge`, `models`, `training`, `artifact`), checks it (`lint`) and brings it from other
-//! systems (`exchange`), where it meets the clock (`understand`), and the edges (`http`, `cli`) that
-//! `server` puts together. Imports run one way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is
-//! the map.
+//! systems (`exchange`), where it meets the clock (`understand`), who asks (`identity`), and the edges
+//! (`http`, `cli`) that `server` puts together. Imports run one way; `tests/tidy/` holds the rules,
+//! `ARCHITECTURE.md` is the map.
 
 pub mod dialogue;
 pub mod intent;
@@ -22,6 +22,7 @@ pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod identity;
 pub mod preview;
 pub mod provision;
 pub mod reload;
@@ -33,7 +34,6 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
-pub mod identity;
 pub mod logging;
 pub mod server;
 pub mod shutdown;
