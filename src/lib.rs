@@ -1,10 +1,10 @@
 //! Kefu: customer service with an understanding of its own.
 //!
-//! Read top-down: the domain (`intent`, `dialogue`), the ports it stands on (`encoder`, `index`,
+//! Read top-down: the domain (`intent`, `dialogue`, `chat`), the ports it stands on (`encoder`, `index`,
 //! `store`), what feeds it (`knowledge`, `models`, `training`, `artifact`), checks it (`lint`) and
-//! brings it from other systems (`exchange`), where it meets the clock (`understand`), and the edges (`http`, `cli`) that
-//! `server` puts together. Imports run one way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is
-//! the map.
+//! brings it from other systems (`exchange`), who may do what (`identity`), where it meets the clock
+//! (`understand`, `hub`), and the edges (`http`, `cli`) that `server` puts together. Imports run one
+//! way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
 
 pub mod dialogue;
 pub mod intent;
@@ -23,6 +23,7 @@ pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod identity;
 pub mod preview;
 pub mod provision;
 pub mod reload;
@@ -34,7 +35,6 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
-pub mod identity;
 pub mod logging;
 pub mod server;
 pub mod shutdown;

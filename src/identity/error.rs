@@ -69,6 +69,9 @@ pub enum IdentityError {
     /// What is stored cannot be read.
     #[error("a stored {0} cannot be read; restore a backup")]
     Damaged(&'static str),
+    /// The system gave no thread for passwords.
+    #[error("no thread could be started: {0}; look at the limits of this process")]
+    Threads(String),
     /// The store said no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,7 +97,7 @@ impl IdentityError {
             Self::LastAdmin => "last_admin",
             Self::Invalid { .. } => "invalid",
             Self::Store(StoreError::Conflict) => "conflict",
-            Self::Damaged(_) | Self::Store(_) => "store",
+            Self::Damaged(_) | Self::Threads(_) | Self::Store(_) => "store",
         }
     }
 }

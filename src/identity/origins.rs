@@ -36,12 +36,16 @@ impl Origin {
         named.then_some(Self { scheme, host, port })
     }
 
+    /// Whether web servers have such pages.
+    fn is_web(&self) -> bool {
+        self.scheme == "http" || self.scheme == "https"
+    }
+
     fn is_loopback(&self) -> bool {
-        let web = self.scheme == "http" || self.scheme == "https";
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        web && (self.host == "localhost"
+        self.host == "localhost"
             || bare.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
-            || bare.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()))
+            || bare.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback())
     }
 
     /// Whether the page came from the server that `host` names. A proxy may have taken TLS off, so
@@ -133,7 +137,7 @@ pub(super) fn allows(app: &App, source: Source<'_>) -> bool {
     let Some(origin) = source.origin else { return true };
     let Some(asked) = Origin::parse(origin) else { return false };
     let local = || asked.is_loopback() || source.host.is_some_and(|host| asked.is_same(host));
-    app.local_origins && local()
+    app.local_origins && asked.is_web() && local()
         || app
             .origins
             .iter()
@@ -215,6 +219,7 @@ mod tests {
             ("IPv6 loopback", "http://[::1]:3000", "127.0.0.1:8811", true),
             ("named like loopback", "http://localhost.evil.com", "127.0.0.1", false),
             ("begins like loopback", "http://127.0.0.1.evil.com", "127.0.0.1", false),
+            ("no web page", "ftp://localhost", "127.0.0.1", false),
             ("null", "null", "null", false),
         ];
         for (name, origin, host, allowed) in rows {
@@ -245,6 +250,16 @@ mod tests {
             "",
         ] {
             assert!(!is_entry(bad), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_random_text_is_let_in(origin in ".{0,60}", host in ".{0,60}") {
+            let app = app(&["https://example.com", "https://*.shop.example"], false);
+            let source = Source { origin: Some(&origin), host: Some(&host) };
+            proptest::prop_assert!(!allows(&app, source));
+            let _any = is_entry(&origin) || is_entry(&format!("https://*.{origin}"));
         }
     }
 }

@@ -34,9 +34,9 @@ impl Passwords {
     pub(super) fn start() -> Result<Self, IdentityError> {
         let (jobs, queue) = sync_channel::<Job>(QUEUE);
         let thread = std::thread::Builder::new().name("kefu-passwords".to_owned());
-        thread.spawn(move || queue.into_iter().for_each(|job| job())).map_err(|error| {
-            crate::store::StoreError::Failed(format!("no thread for passwords: {error}"))
-        })?;
+        thread
+            .spawn(move || queue.into_iter().for_each(|job| job()))
+            .map_err(|error| IdentityError::Threads(error.to_string()))?;
         Ok(Self { jobs, nobody: Arc::new(hash(&Secret::random(""))) })
     }
 

@@ -114,7 +114,8 @@ impl Identity {
     pub async fn change_password(
         &self,
         agent: &str,
-        [old, new]: [Secret; 2],
+        old: Secret,
+        new: Secret,
         address: IpAddr,
         now_ms: u64,
     ) -> Result<(), IdentityError> {
