@@ -37,12 +37,12 @@ pub(super) fn by_words_about(text: &str, urges: impl Fn(&str) -> bool) -> Consen
     if whole.chars().count() > MAX_CHARS || normalize(text).text().contains('?') {
         return Consent::Unclear;
     }
-    let kinds = kinds(&whole).or_else(|| kinds(&unstretched(&whole)));
-    let Some(kinds) = kinds else { return Consent::Unclear };
-    let (mut yes, mut no, mut soft, mut urged) = (false, false, false, false);
+    let short = unstretched(&whole);
+    let Some(kinds) = kinds(&whole).or_else(|| kinds(&short)) else { return Consent::Unclear };
+    let (mut yes, mut no, mut soft) = (false, false, false);
     for (kind, word) in kinds {
         match kind {
-            Kind::Cancel if urges(&word) => urged = true,
+            Kind::Cancel if urges(word) => {}
             Kind::Yes => yes = true,
             Kind::Soft => soft = true,
             Kind::No | Kind::Cancel => no = true,
@@ -54,17 +54,13 @@ pub(super) fn by_words_about(text: &str, urges: impl Fn(&str) -> bool) -> Consen
         (true, true) => Consent::Unclear,
         (false, true) => Consent::No,
         (true, false) => Consent::Yes,
-        // A “please” alone, or “嗯”.
         (false, false) if soft => Consent::Yes,
-        (false, false) => {
-            debug_assert!(!urged || !yes);
-            Consent::Unclear
-        }
+        (false, false) => Consent::Unclear,
     }
 }
 
 /// The words that the whole text consists of; none when there is anything else in it.
-fn kinds(text: &str) -> Option<Vec<(Kind, String)>> {
+fn kinds(text: &str) -> Option<Vec<(Kind, &str)>> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -73,7 +69,7 @@ fn kinds(text: &str) -> Option<Vec<(Kind, String)>> {
             None if is_between(first) => (Kind::Filler, &rest[..first.len_utf8()]),
             None => return None,
         };
-        found.push((kind, word.to_owned()));
+        found.push((kind, word));
         rest = &rest[word.len()..];
     }
     Some(found)

@@ -30,11 +30,11 @@ pub(super) const TOKENS: &[(Kind, &[&str])] = &[
 const YES: &[&str] = &[
     "是", "是的", "是滴", "对", "对的", "没错", "没有错", "错不了", "可以", "可", "行", "没问题", "冇问题", "没毛病", "无异议",
     "确定", "我确定", "确认", "我确认", "肯定", "当然", "同意", "我同意", "要", "要的", "我要", "需要", "我需要", "必须",
-    "就这样", "就这么办", "就这么定", "就这样办", "照办", "成", "中", "妥", "办吧", "弄吧", "来吧", "去吧", "去办吧", "办理吧",
+    "就这样", "那就这样", "就这么办", "就这么定", "就这样办", "照办", "成", "中", "妥", "办吧", "弄吧", "来吧", "去吧", "去办吧", "办理吧",
     "继续", "提交", "执行", "走起", "不错", "很好", "挺好", "太好", "正确", "答应", "乐意", "我愿意", "愿意", "就是这个", "就这个",
     "yes", "yep", "yeah", "yea", "yup", "ya", "aye", "y", "sure", "of course", "go ahead", "go on", "go for it", "do it", "do that",
     "please do", "confirm", "confirmed", "i confirm", "correct", "that's correct", "thats correct", "right", "that's right", "thats right",
-    "sounds good", "sounds great", "sounds right", "looks good", "looks right", "looks correct", "all good", "good", "great", "perfect",
+    "sounds good", "sounds great", "sounds right", "looks good", "looks good to me", "looks right", "looks correct", "all good", "good", "great", "perfect",
     "fine", "that's fine", "thats fine", "it's fine", "that works", "works for me", "fine by me", "fine with me", "absolutely",
     "definitely", "certainly", "exactly", "indeed", "no problem", "not a problem", "no worries", "no objection", "no objections",
     "why not", "affirmative", "agreed", "i agree", "agree", "proceed", "submit", "submit it", "by all means", "you bet", "for sure",
@@ -80,5 +80,5 @@ const FILLER: &[&str] = &[
     "吧", "啊", "呀", "哦", "喔", "噢", "啦", "嘛", "哈", "呗", "哎", "唉", "诶", "额", "呃", "的", "了", "哒", "滴", "亲", "就", "那", "那就", "还是", "好像", "真的",
     "谢谢", "谢谢你", "谢谢您", "谢谢啦", "多谢", "感谢", "谢了", "麻烦", "麻烦你", "麻烦您", "麻烦了", "麻烦你了", "麻烦您了", "请", "辛苦", "辛苦了", "这样", "都", "也",
     "thanks", "thank you", "thx", "ty", "thank you so much", "thank you very much", "thanks a lot", "sorry", "oh", "well", "um", "uh", "hmm", "then",
-    "hey", "haha", "lol", "actually", "that is", "it is", "at all", "so", "just", "kindly", "sir", "man", "mate", "🙏", "😊", "🙂", "😀", "😄", "😂",
+    "hey", "haha", "lol", "actually", "that is", "it is", "at all", "so", "so much", "very much", "just", "kindly", "sir", "man", "mate", "🙏", "😊", "🙂", "😀", "😄", "😂",
 ];

@@ -158,7 +158,8 @@ pub enum SayKind {
 /// An action of the shop's own service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
-    /// Unique in the conversation, and the same on every retry: the seq of the message behind it.
+    /// The same on every retry, and together with the intent unique in the conversation: the seq of
+    /// the message behind it.
     pub id: u64,
     /// What for.
     pub intent: String,
