@@ -6,6 +6,7 @@
 //! (`understand`, `hub`), and the edges (`http`, `cli`) that `server` puts together. Imports run one
 //! way; `tests/tidy/` holds the rules, `ARCHITECTURE.md` is the map.
 
+pub mod chat;
 pub mod dialogue;
 pub mod intent;
 
@@ -23,6 +24,7 @@ pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod hub;
 pub mod identity;
 pub mod preview;
 pub mod provision;
