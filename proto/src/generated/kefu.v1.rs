@@ -34,7 +34,10 @@ pub struct JsonFrame {
 /// What a frame says.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Body {
-    #[prost(oneof = "body::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29")]
+    #[prost(
+        oneof = "body::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
+    )]
     pub kind: ::core::option::Option<body::Kind>,
 }
 /// Nested message and enum types in `Body`.
@@ -242,8 +245,7 @@ pub mod control {
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Take {
-}
+pub struct Take {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Transfer {
     /// Id of the agent; empty: the queue.
@@ -251,11 +253,9 @@ pub struct Transfer {
     pub agent: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct HandBack {
-}
+pub struct HandBack {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Resolve {
-}
+pub struct Resolve {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetTags {
     #[prost(string, repeated, tag = "1")]
