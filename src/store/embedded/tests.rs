@@ -163,6 +163,24 @@ fn a_damaged_journal_is_noticed_and_what_comes_before_is_there() {
 }
 
 #[test]
+fn a_group_that_is_missing_between_others_is_noticed() {
+    let folder = scratch();
+    let (store, _) = open(folder.path());
+    (0..10).for_each(|n| write(&store, put(n)).unwrap());
+    store.close();
+    let mut write = store.engine.write(1);
+    write.set(engine::Area::Ring, &ring::slot(5), None);
+    write.commit(fjall::PersistMode::SyncAll).unwrap();
+    drop(store);
+    let loss = Loss { from_group: 5, to_group: 5, batches: 1 };
+    let checked = check(folder.path(), |_, _| ()).unwrap();
+    assert_eq!((checked.lost, checked.whole()), (Some(loss), false), "a check does not use it up");
+    let report = open(folder.path()).1;
+    assert_eq!((report.lost, report.clean, report.batches), (Some(loss), false, 10));
+    assert_eq!(open(folder.path()).1.lost, None);
+}
+
+#[test]
 fn a_folder_that_vanished_is_noticed() {
     let folder = scratch();
     let (store, _) = open(folder.path());
