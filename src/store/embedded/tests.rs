@@ -139,6 +139,11 @@ fn a_damaged_journal_is_noticed_and_what_comes_before_is_there() {
         let at = bytes.windows(middle.len()).position(|value| value == middle).unwrap();
         spoil(name, &mut bytes, at);
         fs::write(&journal, &bytes).unwrap();
+        if name == "value" {
+            let checked = check(&crashed, |_, _| ());
+            assert!(matches!(checked, Err(OpenError::DamagedJournal { .. })), "{checked:?}");
+            assert!(fs::read(&journal).unwrap() == bytes, "a check changes nothing");
+        }
 
         let (store, report) = open(&crashed);
         let loss = Loss { from_group: 61, to_group: 100, batches: 40 };
