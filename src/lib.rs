@@ -40,3 +40,4 @@ pub mod http;
 pub mod logging;
 pub mod server;
 pub mod shutdown;
+pub mod transport;

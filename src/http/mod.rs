@@ -8,6 +8,7 @@
 
 pub mod auth;
 mod catalog;
+mod chat;
 mod engine;
 mod error;
 pub mod health;
@@ -48,6 +49,7 @@ use self::metrics::Metrics;
 use crate::preview::Previewer;
 use crate::reload::Keeper;
 use crate::review::Review;
+use crate::transport::Door;
 
 /// What the routes share; cheap to clone.
 #[derive(Clone)]
@@ -60,6 +62,8 @@ pub struct AppState {
     pub review: Option<Arc<Review>>,
     /// Says what an edit would do; none where the model is fixed.
     pub previewer: Option<Arc<Previewer>>,
+    /// The way to conversations; none where the server keeps none.
+    pub door: Option<Arc<Door>>,
     /// Bounds of one request.
     pub limits: Limits,
     /// Bounds of all requests together; made from `limits`.
@@ -80,6 +84,7 @@ impl AppState {
             keeper: None,
             review: None,
             previewer: None,
+            door: None,
             limits,
             gate: Arc::new(Gate::new(&limits)),
             api_key,
@@ -95,6 +100,7 @@ pub fn router(state: AppState) -> Router {
     let document = document.to_pretty_json().expect("a document of strings and lists is JSON");
     let document = openapi::Document(format!("{document}\n").into());
     routes
+        .merge(chat::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::Extension(document))
