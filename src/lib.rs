@@ -38,6 +38,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod logging;
+pub mod operator;
 pub mod server;
 pub mod shutdown;
 pub mod transport;
