@@ -10,6 +10,7 @@ use super::phrases::Phrase;
 use super::slots::{Filling, Message, Next, Turn};
 use super::state::{About, Phase, Question, Reading, Said, Work};
 use super::step::Run;
+use super::words;
 use crate::intent::answer::{Status, Tier};
 use crate::intent::entity::Entity;
 use crate::intent::knowledge::{Action, Intent, localized};
@@ -100,6 +101,16 @@ impl Run<'_> {
             },
             Status::OutOfScope if found.tier == Tier::None => {
                 self.tell(SayKind::Fallback, Phrase::Nothing);
+                self.rest();
+            }
+            // “算了” and “嗯嗯好的” ask nothing, so that nobody fails to understand them.
+            Status::Ambiguous | Status::OutOfScope if words::cancels(&message.text) => {
+                self.cancelled();
+            }
+            Status::Ambiguous | Status::OutOfScope
+                if consent::by_words(&message.text) == Consent::Yes =>
+            {
+                self.tell(SayKind::Answer, Phrase::Acknowledged);
                 self.rest();
             }
             Status::Ambiguous | Status::OutOfScope => self.missed(message, found),
@@ -231,7 +242,7 @@ impl Run<'_> {
         if yes { self.perform(filling, seq) } else { self.cancelled() }
     }
 
-    fn cancelled(&mut self) {
+    pub(super) fn cancelled(&mut self) {
         self.tell(SayKind::Notice, Phrase::Cancelled);
         self.rest();
     }
