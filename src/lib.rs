@@ -22,6 +22,7 @@ pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod consent;
 pub mod preview;
 pub mod provision;
 pub mod reload;

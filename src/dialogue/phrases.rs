@@ -137,9 +137,9 @@ pub(super) fn queued(position: usize, wait_ms: Option<u64>, lang: Lang) -> Strin
         (Lang::En, 0, Some(minutes)) => {
             format!("You are next; an agent should be with you in about {minutes} min.")
         }
-        (Lang::En, _, None) => format!("There are {ahead} people ahead of you."),
+        (Lang::En, _, None) => format!("You are number {position} in line."),
         (Lang::En, _, Some(minutes)) => {
-            format!("There are {ahead} people ahead of you; the wait is about {minutes} min.")
+            format!("You are number {position} in line; the wait is about {minutes} min.")
         }
     }
 }

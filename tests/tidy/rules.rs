@@ -14,6 +14,7 @@ pub(crate) const MAX_LINES: usize = 420;
 pub(crate) const MODULES: &[(&str, &str)] = &[
     ("intent", "encoder index kernels"),
     ("dialogue", "intent"),
+    ("consent", "dialogue encoder intent"),
     ("encoder", ""),
     ("index", "encoder kernels"),
     ("kernels", ""),

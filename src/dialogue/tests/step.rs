@@ -4,7 +4,7 @@ use super::kit::{Talk, found};
 use crate::dialogue::consent::Consent;
 use crate::dialogue::event::{ActionOutcome, Effect, Event, Note, Reason, Understanding};
 use crate::dialogue::hours::{Day, Hours, HoursConfig};
-use crate::dialogue::state::{MAX_QUEUED, Said, State};
+use crate::dialogue::state::{MAX_QUEUED, Said, State, Timer};
 
 const ORDER: &str = "20261103887421";
 
@@ -142,6 +142,24 @@ fn meaning_decides_where_words_do_not() {
     assert_eq!(talk.told(), "idle: say notice, say answer", "a sure question is no yes");
 }
 
+/// The server may have been down while the time ran out.
+#[test]
+fn a_late_yes_agrees_to_nothing() {
+    let mut talk = Talk::new();
+    talk.says("@close 注销");
+    talk.now_ms += 5 * 60_000;
+    talk.says("@shipping 是的");
+    assert_eq!(talk.told(), "idle: say answer");
+    talk.says("@close 注销").now_ms += 5 * 60_000 - 1;
+    talk.on(Event::Timeout(Timer::Confirm));
+    assert_eq!(
+        talk.effects,
+        [Effect::SetTimer { timer: Timer::Confirm, after_ms: 1 }],
+        "too early"
+    );
+    assert_eq!(talk.says("是的").told(), "processing: act close");
+}
+
 #[test]
 fn messages_wait_their_turn() {
     let mut talk = Talk::new();
@@ -200,7 +218,7 @@ fn a_bot_is_silent_beside_a_human() {
 fn an_old_state_goes_on() {
     let bare: State = serde_json::from_str(r#"{"lang": "en", "later": 1}"#).unwrap();
     assert_eq!(bare, State::new(crate::intent::knowledge::Lang::En));
-    let old = r#"{"lang": "zh", "seen": 9, "deadline": {"timer": "confirm", "at_ms": 1},
+    let old = r#"{"lang": "zh", "seen": 9, "deadline": {"timer": "confirm", "at_ms": 1790000060000},
         "phase": {"waiting_confirm": {"from_seq": 9, "about": {"action": {"intent": "gone", "lang": "zh"}}}}}"#;
     let mut talk = Talk::new();
     talk.state = serde_json::from_str(old).unwrap();
