@@ -1,7 +1,7 @@
 //! What visitors answer to a yes-or-no question, for a classifier by meaning.
 //!
 //! Written for this; most are phrases that the words alone leave open. The shell embeds them, fits
-//! [`super::consent::Meaning`], and shows it the messages of visitors.
+//! [`super::meaning::Meaning`], and shows it the messages of visitors.
 
 use super::consent::Consent;
 

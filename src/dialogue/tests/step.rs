@@ -116,23 +116,24 @@ fn a_yes_from_before_the_question_is_none() {
 
 #[test]
 fn meaning_decides_where_words_do_not() {
-    let close = || {
+    let close = |text: &str| {
         let mut talk = Talk::new();
-        talk.says("@close 注销").writes("那就照你说的来");
+        talk.says("@close 注销").writes(text);
         talk
     };
     for (meaning, text, expected) in [
         (Some(Consent::Yes), "那就照你说的来", "processing: act close"),
         (Some(Consent::No), "@shipping 那就", "idle: say notice"),
+        (Some(Consent::Yes), "@shipping 运费多少", "idle: say notice, say answer"),
         (Some(Consent::Unclear), "那就照你说的来", "waiting_confirm: say confirm"),
         (None, "那就照你说的来", "waiting_confirm: say confirm"),
     ] {
-        let mut talk = close();
+        let mut talk = close(text);
         let found = Understanding { meaning, ..found(text) };
         talk.on(Event::Understood { seq: talk.seq(), found });
         assert_eq!(talk.told(), expected, "{meaning:?}");
     }
-    let mut talk = close();
+    let mut talk = close("@shipping 运费");
     let found = Understanding {
         meaning: Some(Consent::Yes),
         tier: crate::intent::answer::Tier::Keyword,
@@ -140,6 +141,24 @@ fn meaning_decides_where_words_do_not() {
     };
     talk.on(Event::Understood { seq: talk.seq(), found });
     assert_eq!(talk.told(), "idle: say notice, say answer", "a sure question is no yes");
+}
+
+#[test]
+fn meaning_answers_a_did_you_mean() {
+    for (meaning, text, expected) in [
+        (Consent::Yes, "照你说的来", "waiting_confirm: say confirm"),
+        (Consent::No, "还差得远", "in the queue: say notice, hand off"),
+        (Consent::No, "@shipping 还差得远，我要包邮", "idle: say answer"),
+    ] {
+        let mut talk = Talk::new();
+        talk.says("~close 那个").writes(text);
+        let found = Understanding { meaning: Some(meaning), ..found(text) };
+        assert_eq!(
+            talk.on(Event::Understood { seq: talk.seq(), found }).told(),
+            expected,
+            "{text}"
+        );
+    }
 }
 
 /// The server may have been down while the time ran out.
@@ -224,6 +243,9 @@ fn an_old_state_goes_on() {
     talk.state = serde_json::from_str(old).unwrap();
     let before = talk.clone();
     assert_eq!(talk.says("是的").told(), "idle: say fallback");
+    let unfilled = old.replace("gone", "cancel");
+    talk.state = serde_json::from_str(&unfilled).unwrap();
+    assert_eq!(talk.says("是的").told(), "waiting_confirm: say ask", "what is new is asked for");
     talk = before;
     assert_eq!(talk.says("@shipping 运费").told(), "idle: say answer");
 }
