@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoder_learns_what_answers_mean() {
+    fn a_weak_encoder_asks_rather_than_acts() {
         let encoder = Pairs(EncoderInfo {
             name: "pairs".into(),
             sha256: "00".into(),
@@ -61,10 +61,11 @@ mod tests {
             tuned: false,
         });
         let meaning = fit(&encoder).unwrap().expect("the prototypes can be told apart");
-        for (expected, texts) in PROTOTYPES {
+        for (means, texts) in PROTOTYPES {
             let embedded = encoder.encode(texts).unwrap();
-            let right = embedded.rows().filter(|row| meaning.of(row) == *expected).count();
-            assert!(right * 10 > texts.len() * 8, "{expected:?}: {right} of {}", texts.len());
+            let read = |one| embedded.rows().filter(|row| meaning.of(row) == one).count();
+            assert!(read(*means) > 5, "{means:?} is told");
+            assert!(*means == Consent::Yes || read(Consent::Yes) == 0, "{means:?} is no yes");
         }
     }
 }
