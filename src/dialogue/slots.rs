@@ -185,6 +185,13 @@ impl Form {
         Turn { filling, events, next }
     }
 
+    /// Asks again, after something else came between; no message answers.
+    pub fn ask_again(&self, mut filling: Filling, now: Moment) -> Turn {
+        let events = self.mend(&mut filling, now);
+        let next = self.go_on(&mut filling, &events);
+        Turn { filling, events, next }
+    }
+
     /// Takes the answer to a question.
     pub fn fill(&self, mut filling: Filling, message: &Message<'_>, now: Moment) -> Turn {
         let mut events = self.mend(&mut filling, now);

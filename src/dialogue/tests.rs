@@ -1,5 +1,11 @@
 //! Conversations as tables, and what holds for all of them.
 
+mod consent;
+mod desk;
+mod docs;
+mod kit;
+mod step;
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;

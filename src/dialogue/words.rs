@@ -9,7 +9,7 @@ use crate::intent::knowledge::Lang;
 use crate::intent::normalize::normalize;
 
 /// The whole message: the visitor wants nothing any more.
-const CANCEL: &[&str] = &[
+pub(super) const CANCEL: &[&str] = &[
     "算了",
     "取消",
     "不用了",

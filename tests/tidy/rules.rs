@@ -14,6 +14,7 @@ pub(crate) const MAX_LINES: usize = 420;
 pub(crate) const MODULES: &[(&str, &str)] = &[
     ("intent", "encoder index kernels"),
     ("dialogue", "intent"),
+    ("chat", "store"),
     ("encoder", ""),
     ("index", "encoder kernels"),
     ("kernels", ""),
@@ -22,6 +23,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("flips", "encoder intent"),
     ("models", "encoder progress"),
     ("progress", ""),
+    ("store", ""),
     ("training", "artifact encoder index intent kernels progress"),
     ("provision", "artifact encoder intent knowledge models progress training"),
     ("shadow", "artifact encoder intent"),
@@ -36,9 +38,16 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
         "artifact config dialogue encoder exchange flips intent knowledge lint models preview \
          progress provision training understand",
     ),
+    ("identity", "store"),
     ("clock", ""),
-    ("config", "flips http models provision review training"),
-    ("http", "dialogue flips intent preview reload review shadow understand"),
+    ("hub", "chat clock dialogue store"),
+    ("transport", "chat hub identity shutdown"),
+    ("operator", "clock identity store"),
+    ("config", "flips http identity models provision review store training transport"),
+    (
+        "http",
+        "chat dialogue flips hub identity intent operator preview reload review shadow store transport understand",
+    ),
     ("logging", "config"),
     ("server", "http shutdown"),
     ("shutdown", ""),
@@ -66,12 +75,15 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         &[
             "encoder/pool.rs",
             "encoder/sentence.rs",
+            "identity/passwords.rs",
             "models/hub.rs",
+            "operator.rs",
             "preview.rs",
             "reload.rs",
             "review/clusters.rs",
             "review/desk.rs",
             "shadow.rs",
+            "store/embedded/mod.rs",
             "training/embed.rs",
             "training/tune/",
         ],
@@ -79,13 +91,18 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     ),
     (&["unsafe"], &["kernels/"], "write it safely, or as a kernel with a scalar twin"),
     (&["anyhow::"], &["bin/", "cli/"], "give the module an error enum of its own"),
-    (&["axum::", "utoipa_axum::"], &["http/", "server.rs"], "only the HTTP edge speaks HTTP"),
+    (
+        &["axum::", "utoipa_axum::"],
+        &["http/", "server.rs", "transport/"],
+        "only the HTTP edge speaks HTTP",
+    ),
     (&["hyper::", "hyper_util::"], &["server.rs"], "connections belong to src/server.rs"),
     (
         &["tokio::", "tokio_util::"],
         &[
             "encoder/pool.rs",
             "http/",
+            "identity/",
             "preview.rs",
             "reload.rs",
             "review/clusters.rs",
@@ -97,14 +114,24 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         ],
         "keep it synchronous; the edges and the encoder's queue are async",
     ),
+    (
+        &["argon2::", "ed25519_dalek::", "hmac::", "jsonwebtoken::"],
+        &["identity/"],
+        "ask crate::identity who somebody is",
+    ),
     (&["clap::"], &["config.rs", "config/", "cli/", "bin/"], "options end at the edges"),
-    (&["ureq::", "hf_hub::"], &["models/"], "only src/models talks to the network"),
+    (
+        &["ureq::", "hf_hub::"],
+        &["models/", "operator.rs"],
+        "src/models fetches, src/operator.rs asks a running server; nobody else calls out",
+    ),
     (&["candle_core::", "candle_nn::"], &["encoder/", "training/"], "tensors stay in there"),
     (
         &["rayon::"],
         &["encoder/sentence.rs", "lint/", "preview.rs", "reload.rs", "training/"],
         "a request must not fan out",
     ),
+    (&["fjall::"], &["store/embedded/"], "use the port, crate::store"),
     (&["hnsw_rs::"], &["index/graph.rs"], "use the port, crate::index"),
     (
         &["tokenizers::"],
@@ -127,6 +154,7 @@ const PURE_STD: &str = "array borrow cmp collections error fmt hash iter mem num
                         string sync";
 /// Folders and files whose code is pure.
 const PURE: &[&str] = &[
+    "chat/",
     "dialogue/",
     "flips/",
     "intent/",

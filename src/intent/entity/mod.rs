@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use regex::Regex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::asked::answer_to;
@@ -30,7 +30,7 @@ use super::knowledge::{EntityKind, KnowledgeBase};
 use super::normalize::{Normalized, normalize};
 
 /// A value found in a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Entity {
     /// `order_number`, `phone`, `email`, `amount`, `date`, or the name of an entity of the
     /// knowledge base.
@@ -51,7 +51,7 @@ pub struct Entity {
 }
 
 /// Who found an entity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EntitySource {
     /// Kefu's own kinds.

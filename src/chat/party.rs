@@ -1,0 +1,57 @@
+//! Who takes part in a conversation.
+
+use kefu_proto::v1::{Role, User};
+
+/// Longest id of a visitor or an agent, in bytes.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// Someone who can be sent to: all devices of one visitor or one agent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Party {
+    /// The app that it belongs to; empty for an agent, who serves all.
+    pub app: String,
+    /// Whether it is a visitor or an agent.
+    pub side: Side,
+    /// Unique among its kind.
+    pub id: String,
+}
+
+/// The two kinds of people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Asks.
+    Visitor,
+    /// Answers.
+    Agent,
+}
+
+impl Party {
+    /// The visitor `id` of `app`.
+    pub fn visitor(app: &str, id: &str) -> Self {
+        Self { app: app.to_owned(), side: Side::Visitor, id: id.to_owned() }
+    }
+
+    /// The agent `id`.
+    pub fn agent(id: &str) -> Self {
+        Self { app: String::new(), side: Side::Agent, id: id.to_owned() }
+    }
+
+    /// As it stands on the wire.
+    pub fn user(&self, name: &str) -> User {
+        let role = match self.side {
+            Side::Visitor => Role::Visitor,
+            Side::Agent => Role::Agent,
+        };
+        User { role: role.into(), id: self.id.clone(), name: name.to_owned() }
+    }
+}
+
+/// The bot, as a sender.
+pub fn bot() -> User {
+    User { role: Role::Bot.into(), ..User::default() }
+}
+
+/// The server itself, as a sender.
+pub fn system() -> User {
+    User { role: Role::System.into(), ..User::default() }
+}

@@ -1,0 +1,291 @@
+//! The agents' desk: who is at work, who waits, and who gets whom.
+//!
+//! The queue in memory is made from the store at the start; what the store says about a
+//! conversation's owner counts. [`Hub::attend`] is a task of its own: it hands conversations to
+//! agents as soon as one is free, and tells visitors and agents how the queue moves.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kefu_proto::v1::{self, Holder, Owner, Status, body::Kind};
+use tokio::sync::Notify;
+
+use super::Hub;
+use super::client::Client;
+use super::outbox::Out;
+use super::slot::Slot;
+use crate::chat::conversation::Actor;
+use crate::chat::id::ConversationId;
+use crate::chat::keys::{self, kind};
+use crate::chat::party::{Party, Side, system};
+use crate::chat::refusal::Refusal;
+use crate::dialogue::queue::{Assignment, Queue, Whom};
+use crate::store::{Order, Rows, Scan, StoreError};
+
+/// An agent who is not connected for so long is away: its conversations go back into the queue.
+const AWAY_AFTER_MS: u64 = 120_000;
+/// Most waiting conversations that agents are shown at once.
+const SHOWN: usize = 100;
+/// Rows that are read at a time.
+const PAGE: usize = 1_000;
+
+/// Agents and queue.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    state: Mutex<State>,
+    moved: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: Queue,
+    seats: HashMap<String, Seat>,
+    /// What each waiting conversation's visitor was told last.
+    told: HashMap<ConversationId, (usize, Option<u64>)>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    name: String,
+    /// Since when no device is connected; none while one is.
+    gone_since_ms: Option<u64>,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hub {
+    /// Reads who waits and who owns what. Once, before anybody connects.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn fill_desk(&self) -> Result<(), StoreError> {
+        for (key, _) in self.all(&[kind::QUEUE]).await? {
+            let since = key.len().checked_sub(24).and_then(|at| key[at..].first_chunk::<8>());
+            if let (Some(id), Some(since)) = (keys::tail(&key), since) {
+                let since_ms = u64::from_be_bytes(*since);
+                self.desk.lock().queue.enter(&id.to_string(), Whom::Anyone, since_ms);
+            }
+        }
+        self.desk.moved.notify_one();
+        Ok(())
+    }
+
+    /// All rows with a prefix, page by page.
+    pub(super) async fn all(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let (mut found, mut scan) = (Vec::new(), Scan::prefix(prefix, Order::Ascending, PAGE));
+        loop {
+            let Rows { rows, more } = self.store.scan(scan.clone()).await?;
+            found.extend(rows);
+            match found.last() {
+                Some((last, _)) if more => scan.from = [last, &[0][..]].concat(),
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// Conversations that `agent` owns.
+    pub(super) async fn owned_by(
+        &self,
+        agent: &str,
+        limit: usize,
+    ) -> Result<Vec<ConversationId>, Refusal> {
+        let scan = Scan::prefix(&keys::owned(agent), Order::Descending, limit);
+        let rows = self.store.scan(scan).await.map_err(|error| super::slot::refusal(&error))?.rows;
+        Ok(rows.iter().filter_map(|(key, _)| keys::tail(key)).collect())
+    }
+
+    /// A conversation waits for an agent, since now.
+    pub fn enqueue(&self, id: ConversationId) {
+        let now_ms = self.now_ms();
+        self.desk.lock().queue.enter(&id.to_string(), Whom::Anyone, now_ms);
+        self.desk.moved.notify_one();
+    }
+
+    /// An agent takes conversations from now on, or none any more.
+    pub(super) async fn presence(
+        &self,
+        client: &Client,
+        online: bool,
+        capacity: u32,
+    ) -> Result<(), Refusal> {
+        let owned = self.owned_by(&client.user.id, SHOWN).await?;
+        let most = client.capacity as usize;
+        let capacity = if capacity == 0 { most } else { most.min(capacity as usize) };
+        let (id, now_ms) = (&client.user.id, self.now_ms());
+        let mut desk = self.desk.lock();
+        let capacity = if online { capacity } else { 0 };
+        desk.queue.arrive(id, capacity, std::collections::BTreeSet::new(), now_ms);
+        let served: Vec<String> = desk.queue.served_by(id).map(str::to_owned).collect();
+        for conversation in owned.iter().map(ToString::to_string) {
+            if !served.contains(&conversation) {
+                desk.queue.take(&conversation, id, now_ms);
+            }
+        }
+        desk.seats.insert(id.clone(), Seat { name: client.name.clone(), gone_since_ms: None });
+        // Every agent who comes is shown the queue.
+        desk.told.clear();
+        drop(desk);
+        self.desk.moved.notify_one();
+        Ok(())
+    }
+
+    /// The last device of an agent is gone.
+    pub(super) fn agent_left(&self, agent: &str) {
+        let now_ms = self.now_ms();
+        if let Some(seat) = self.desk.lock().seats.get_mut(agent) {
+            seat.gone_since_ms = Some(now_ms);
+        }
+    }
+
+    /// What an agent is called, if it is at work.
+    pub(super) fn at_work(&self, agent: &str) -> Option<String> {
+        self.desk.lock().seats.get(agent).map(|seat| seat.name.clone())
+    }
+
+    /// Notes in the queue that a conversation has another owner.
+    pub(super) fn moved(&self, id: ConversationId, owner: &Owner, finished: bool) {
+        let (conversation, now_ms) = (id.to_string(), self.now_ms());
+        let mut desk = self.desk.lock();
+        match (owner.holder(), &owner.agent) {
+            (Holder::Queue, _) => desk.queue.transfer(&conversation, Whom::Anyone, now_ms),
+            (Holder::Agent, Some(agent)) => {
+                if !desk.queue.take(&conversation, &agent.id, now_ms) {
+                    desk.queue.leave(&conversation, now_ms);
+                }
+            }
+            _ if finished => desk.queue.finish(&conversation, now_ms),
+            _ => {}
+        }
+        if !matches!(owner.holder(), Holder::Queue | Holder::Agent) {
+            desk.queue.leave(&conversation, now_ms);
+        }
+        drop(desk);
+        self.desk.moved.notify_one();
+    }
+
+    /// Hands out what waits, as long as the server runs.
+    pub async fn attend(self: Arc<Self>) {
+        loop {
+            self.desk.moved.notified().await;
+            self.call_back_absent();
+            loop {
+                let next = self.desk.lock().queue.assign(self.now_ms());
+                let Some(Assignment { conversation, agent }) = next else { break };
+                if let Err(refusal) = self.assign(&conversation, &agent).await {
+                    tracing::warn!(conversation, agent, %refusal, "cannot hand over");
+                    let now_ms = self.now_ms();
+                    self.desk.lock().queue.leave(&conversation, now_ms);
+                }
+            }
+            self.tell_queue().await;
+        }
+    }
+
+    /// To be called now and then: agents who are gone for long give back what they had.
+    pub fn look_for_absent(&self) {
+        self.desk.moved.notify_one();
+    }
+
+    fn call_back_absent(&self) {
+        let now_ms = self.now_ms();
+        let mut desk = self.desk.lock();
+        let away: Vec<String> = desk
+            .seats
+            .iter()
+            .filter(|(_, seat)| {
+                seat.gone_since_ms.is_some_and(|since| now_ms.saturating_sub(since) > AWAY_AFTER_MS)
+            })
+            .map(|(agent, _)| agent.clone())
+            .collect();
+        for agent in away {
+            desk.seats.remove(&agent);
+            desk.queue.depart(&agent);
+        }
+    }
+
+    async fn assign(self: &Arc<Self>, conversation: &str, agent: &str) -> Result<(), Refusal> {
+        let id = ConversationId::parse(conversation).expect("the queue holds names of ours");
+        let slot = self.conversation(id).await?;
+        let name = self.at_work(agent).unwrap_or_default();
+        self.change(&slot, |change| {
+            // It may have been taken, or the visitor's matter resolved, in the meantime.
+            let waits = change.conversation().head().owner.holder() == Holder::Queue;
+            let absent = change.conversation().head().owner.holder() == Holder::Agent;
+            if waits || absent {
+                let user = Party::agent(agent).user(&name);
+                let owner = Owner { holder: Holder::Agent.into(), agent: Some(user) };
+                let (mut by, now_ms) = (Actor::from(system()), change.now_ms);
+                change.conversation().hand_over(Some(owner), Status::Open, "", &mut by, now_ms);
+                self.bot.owner_changed(change);
+            }
+            Ok(())
+        })
+    }
+
+    /// Tells visitors where they stand, and agents who waits, where that changed.
+    async fn tell_queue(self: &Arc<Self>) {
+        let changed = self.desk.lock().changes();
+        let Some((length, waiting)) = changed else { return };
+        let mut shown = Vec::new();
+        for (id, position, wait_ms, is_new) in waiting {
+            let Ok(slot) = self.conversation(id).await else { continue };
+            let (head, last_seq) = slot.durable();
+            let place = |mut seen: v1::Conversation| {
+                seen.queue_position = u32::try_from(position).unwrap_or(u32::MAX);
+                seen.queue_wait_ms =
+                    wait_ms.map_or(0, |wait_ms| u32::try_from(wait_ms).unwrap_or(u32::MAX));
+                seen
+            };
+            if is_new {
+                self.announce(&slot, position, wait_ms);
+            }
+            let visitor = Party::visitor(&head.app, &head.visitor);
+            let seen = place(self.shown(id, &head, last_seq, Side::Visitor));
+            self.users.send(&visitor, &Out::shared(Kind::Conversation(seen)), None);
+            if shown.len() < SHOWN {
+                shown.push(place(self.shown(id, &head, last_seq, Side::Agent)));
+            }
+        }
+        let queue = v1::Queue { waiting: shown, length };
+        self.users.send_to_agents(&Out::shared(Kind::Queue(queue)));
+    }
+
+    fn announce(self: &Arc<Self>, slot: &Arc<Slot>, position: usize, wait_ms: Option<u64>) {
+        let announced = self.change(slot, |change| {
+            self.bot.queued(change, position, wait_ms);
+            Ok(())
+        });
+        if let Err(refusal) = announced {
+            tracing::warn!(%refusal, "a visitor was not told the place in the queue");
+        }
+    }
+}
+
+/// A waiting conversation: its place, its wait, and whether it has just come.
+type Place = (ConversationId, usize, Option<u64>, bool);
+
+impl State {
+    /// Who waits now, if that differs from what was told.
+    fn changes(&mut self) -> Option<(u32, Vec<Place>)> {
+        let ids: Vec<String> = self.queue.waiting().map(str::to_owned).collect();
+        let mut now = HashMap::new();
+        let mut places = Vec::new();
+        for text in &ids {
+            let Some(id) = ConversationId::parse(text) else { continue };
+            let Some(position) = self.queue.position(text) else { continue };
+            let told = (position, self.queue.wait_ms(text));
+            let is_new = !self.told.contains_key(&id);
+            places.push((id, told.0, told.1, is_new));
+            now.insert(id, told);
+        }
+        if now == self.told {
+            return None;
+        }
+        self.told = now;
+        Some((u32::try_from(ids.len()).unwrap_or(u32::MAX), places))
+    }
+}

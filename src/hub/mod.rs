@@ -1,0 +1,190 @@
+//! The hub: conversations in use, the devices that follow them, and the store behind both.
+//!
+//! Called by the transports, the bot and the routes for agents. It gives the pure log of
+//! `crate::chat` what that must not know: a store, a clock, randomness, and who is connected. It must
+//! not know how frames travel, nor how the bot finds its answers.
+
+mod client;
+mod control;
+mod desk;
+mod load;
+pub mod outbox;
+mod read;
+mod requests;
+mod rewrite;
+pub mod slot;
+mod tell;
+mod users;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use tokio::sync::Mutex;
+
+pub use self::client::{Client, Greeting};
+use self::desk::Desk;
+pub use self::requests::{Bot, Heard};
+use self::slot::Slot;
+pub use self::tell::error;
+use self::users::Users;
+use crate::chat::id::ConversationId;
+use crate::chat::party::Party;
+use crate::clock::Clock;
+use crate::store::{Batch, Store, StoreError};
+
+/// Locks over which conversations are spread while they are loaded or rewritten.
+const STRIPES: usize = 64;
+/// A conversation leaves memory when nobody asked for so long.
+const IDLE_MS: u64 = 60_000;
+
+/// All conversations of this server.
+pub struct Hub {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    random: fn(&mut [u8]),
+    bot: Arc<dyn Bot>,
+    log_epoch: u64,
+    slots: DashMap<ConversationId, Arc<Slot>>,
+    /// The newest conversation of visitors for whom one began lately: it may not be stored yet.
+    begun: DashMap<Party, ConversationId>,
+    opening: [Mutex<()>; STRIPES],
+    loading: [Mutex<()>; STRIPES],
+    rewriting: [Mutex<()>; STRIPES],
+    users: Users,
+    desk: Desk,
+    gaps: AtomicU64,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hub({} conversations in use)", self.slots.len())
+    }
+}
+
+/// Where the epoch of the log is kept.
+const EPOCH_KEY: &[u8] = b"e";
+
+impl Hub {
+    /// A hub over `store`. The log's epoch is made when the store is new.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        random: fn(&mut [u8]),
+        bot: Arc<dyn Bot>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let log_epoch = match store.get(EPOCH_KEY.to_vec()).await? {
+            Some(bytes) => <[u8; 8]>::try_from(bytes).map(u64::from_be_bytes).map_err(|_| {
+                StoreError::Failed("the epoch of the log is not eight bytes".to_owned())
+            })?,
+            None => new_epoch(&store, random).await?,
+        };
+        Ok(Arc::new(Self {
+            store,
+            clock,
+            random,
+            bot,
+            log_epoch,
+            slots: DashMap::new(),
+            begun: DashMap::new(),
+            opening: std::array::from_fn(|_| Mutex::new(())),
+            loading: std::array::from_fn(|_| Mutex::new(())),
+            rewriting: std::array::from_fn(|_| Mutex::new(())),
+            users: Users::default(),
+            desk: Desk::default(),
+            gaps: AtomicU64::new(0),
+        }))
+    }
+
+    /// Epoch of the log: another one means that cursors count something else.
+    pub fn log_epoch(&self) -> u64 {
+        self.log_epoch
+    }
+
+    /// Conversations in memory.
+    pub fn in_use(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Gaps that were found in logs since the start.
+    pub fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The time.
+    pub fn now_ms(&self) -> u64 {
+        (self.clock)()
+    }
+
+    fn new_id(&self) -> ConversationId {
+        let mut random = [0; 10];
+        (self.random)(&mut random);
+        ConversationId::new(self.now_ms(), random)
+    }
+
+    /// Writes a batch that is no conversation's.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn write(&self, batch: Batch) -> Result<(), StoreError> {
+        let (done, durable) = tokio::sync::oneshot::channel();
+        let told = move |result| {
+            // Whoever asked may have gone.
+            let _ = done.send(result);
+        };
+        self.store.commit(batch, Box::new(told))?;
+        let ended = || StoreError::Closed("the store ended before it answered".to_owned());
+        durable.await.map_err(|_| ended())?
+    }
+
+    /// Lets conversations go that nobody asked for in a while. To be called now and then.
+    pub fn sweep(&self) {
+        let before_ms = self.now_ms().saturating_sub(IDLE_MS);
+        self.slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle(before_ms));
+        self.begun.retain(|_, id| self.slots.contains_key(id));
+    }
+}
+
+async fn new_epoch(store: &Arc<dyn Store>, random: fn(&mut [u8])) -> Result<u64, StoreError> {
+    let mut epoch = [0; 8];
+    random(&mut epoch);
+    // JavaScript counts exactly up to 2^53.
+    epoch[0] = 0;
+    epoch[1] &= 0x1f;
+    epoch[7] |= 1;
+    let (done, durable) = tokio::sync::oneshot::channel();
+    let batch = Batch::default().absent(EPOCH_KEY).put(EPOCH_KEY, epoch);
+    store.commit(batch, Box::new(move |result| drop(done.send(result))))?;
+    durable.await.map_err(|_| StoreError::Closed("the store ended".to_owned()))??;
+    Ok(u64::from_be_bytes(epoch))
+}
+
+/// Lets the next start make another epoch of the log. Blocks.
+///
+/// # Errors
+/// As the store says.
+pub fn forget_epoch(store: &dyn Store) -> Result<(), StoreError> {
+    let (done, durable) = std::sync::mpsc::channel();
+    let told = Box::new(move |result| drop(done.send(result)));
+    store.commit(Batch::default().delete(EPOCH_KEY), told)?;
+    durable.recv().map_err(|_| StoreError::Closed("the store ended".to_owned()))?
+}
+
+/// Which of the striped locks belongs to a conversation.
+fn stripe(id: ConversationId) -> usize {
+    usize::from(id.0[15]) % STRIPES
+}
+
+/// Which of the striped locks belongs to a user.
+fn stripe_of(user: &str) -> usize {
+    user.bytes().fold(0, |sum, byte| (sum * 31 + usize::from(byte)) % STRIPES)
+}
