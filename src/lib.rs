@@ -26,6 +26,7 @@ pub mod training;
 
 pub mod hub;
 pub mod identity;
+pub mod consent;
 pub mod preview;
 pub mod provision;
 pub mod reload;
