@@ -21,6 +21,12 @@ use crate::store::{Batch, Check, Write};
 /// How long a `client_msg_id` is remembered.
 pub const REMEMBERED_MS: u64 = 7 * 24 * 3600 * 1000;
 
+/// Most messages of one run: a change to one of them writes the whole run again.
+const MAX_RUN: usize = 64;
+/// Largest run that a second message is added to, in bytes. Edits may make each text as long as a
+/// text can be, and the run must still fit into a value of the store.
+const RUN_BYTES: usize = 64 * 1024;
+
 /// A conversation as it will be when all that was gathered is durable.
 #[derive(Debug, Clone)]
 pub struct Conversation {
@@ -151,6 +157,11 @@ impl Conversation {
         self.known.get(&(sender, id)).copied()
     }
 
+    /// Messages that wait for the next commit.
+    pub fn waits(&self) -> usize {
+        self.gathered.entries.len()
+    }
+
     /// An entry that waits for the next commit.
     pub fn gathered(&self, seq: u64) -> Option<&Entry> {
         self.gathered.entries.iter().find(|entry| entry.message.seq == seq)
@@ -278,6 +289,8 @@ impl Conversation {
     /// Retention: messages before `first_seq` are gone; `writes` removes them.
     pub fn trim(&mut self, first_seq: u64, writes: Vec<Write>) {
         self.head.first_seq = self.head.first_seq.max(first_seq);
+        // What is gone can no longer be compared with a retry.
+        self.known.retain(|_, seq| *seq >= first_seq);
         self.gathered.head = true;
         self.gathered.writes.extend(writes);
     }
@@ -293,20 +306,35 @@ impl Conversation {
         if entries.is_empty() && !head && writes.is_empty() {
             return None;
         }
-        let mut entries = entries;
-        if let Some(first) = entries.first() {
+        let mut stored = Vec::with_capacity(entries.len());
+        let mut rest = entries.into_iter().peekable();
+        while let Some(first) = rest.next() {
             let key = keys::run(self.id, first.message.seq);
-            // Whoever else appended here meanwhile, began with the same number.
-            checks.push(Check::Absent(key.clone()));
-            let run = Run { entries };
+            if stored.is_empty() {
+                // Whoever else appended here meanwhile, began with the same number.
+                checks.push(Check::Absent(key.clone()));
+            }
+            let mut bytes = first.encoded_len();
+            let mut run = Run { entries: vec![first] };
+            while run.entries.len() < MAX_RUN
+                && let Some(entry) = rest.next_if(|entry| bytes + entry.encoded_len() <= RUN_BYTES)
+            {
+                bytes += entry.encoded_len();
+                run.entries.push(entry);
+            }
             writes.push(Write::Put(key, run.encode_to_vec()));
-            entries = run.entries;
+            stored.append(&mut run.entries);
         }
         if head {
             writes.push(Write::Put(keys::head(self.id), self.head.encode_to_vec()));
         }
         let head = head.then(|| self.head.clone());
-        Some(Commit { batch: Batch { checks, writes }, entries, last_seq: self.last_seq, head })
+        Some(Commit {
+            batch: Batch { checks, writes },
+            entries: stored,
+            last_seq: self.last_seq,
+            head,
+        })
     }
 
     /// Where the conversation is listed: by its status, and for whoever must find it.

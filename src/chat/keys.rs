@@ -93,6 +93,12 @@ pub fn owned(agent: &str) -> Vec<u8> {
     named(kind::OWNED, agent)
 }
 
+/// Whose an [`owned`] key is.
+pub fn owner(key: &[u8]) -> Option<&str> {
+    let agent = key.strip_prefix(&[kind::OWNED])?.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(agent).ok()
+}
+
 /// All that wait for an agent of `app`.
 pub fn queue(app: &str) -> Vec<u8> {
     named(kind::QUEUE, app)

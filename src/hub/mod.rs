@@ -14,6 +14,8 @@ mod requests;
 mod rewrite;
 pub mod slot;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::fmt;

@@ -25,17 +25,15 @@ struct Device {
 }
 
 impl Users {
-    /// Adds a device. An older connection of the same device ends; true if it is the user's first.
-    pub(super) fn join(&self, user: &Party, client_id: &str, outbox: &Arc<Outbox>) -> bool {
+    /// Adds a device. An older connection of the same device ends.
+    pub(super) fn join(&self, user: &Party, client_id: &str, outbox: &Arc<Outbox>) {
         let mut devices = self.devices.entry(user.clone()).or_default();
         if let Some(at) = devices.iter().position(|device| device.client_id == client_id) {
             devices.remove(at).outbox.end(CloseCode::Fenced);
         } else if devices.len() >= MAX_DEVICES {
             devices.remove(0).outbox.end(CloseCode::Busy);
         }
-        let first = devices.is_empty();
         devices.push(Device { client_id: client_id.to_owned(), outbox: Arc::clone(outbox) });
-        first
     }
 
     /// Removes the connection; true if it was the user's last.
@@ -76,10 +74,8 @@ impl Users {
         }
     }
 
-    /// Ends all connections of `user`.
-    pub(super) fn end(&self, user: &Party, end: CloseCode) {
-        if let Some(devices) = self.devices.get(user) {
-            devices.iter().for_each(|device| device.outbox.end(end));
-        }
+    /// Whether a device of `user` is connected.
+    pub(super) fn is_connected(&self, user: &Party) -> bool {
+        self.devices.contains_key(user)
     }
 }
