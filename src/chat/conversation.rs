@@ -35,6 +35,8 @@ pub struct Conversation {
     last_seq: u64,
     known: HashMap<(u32, ClientMsgId), u64>,
     senders: Vec<(i32, String)>,
+    /// The messages after this one cannot be searched by signatures; none: all can.
+    unsigned_after: Option<u64>,
     gathered: Gathered,
 }
 
@@ -104,10 +106,7 @@ impl Conversation {
         head.status_since_ms = now_ms;
         head.first_seq = 1;
         let mut begun = Self::load(id, head, 0);
-        let Head { app, visitor, .. } = &begun.head;
-        let listed = keys::with(keys::visitor(app, visitor), id);
-        begun.gathered.writes.push(Write::Put(listed, Vec::new()));
-        let listed = begun.lists().map(|key| Write::Put(key, Vec::new()));
+        let listed = begun.listed().map(|key| Write::Put(key, Vec::new()));
         begun.gathered.writes.extend(listed);
         begun.gathered.checks.push(Check::Absent(keys::head(id)));
         begun.gathered.head = true;
@@ -122,6 +121,7 @@ impl Conversation {
             last_seq,
             known: HashMap::new(),
             senders: Vec::new(),
+            unsigned_after: None,
             gathered: Gathered::default(),
         }
     }
@@ -134,6 +134,32 @@ impl Conversation {
             let sender = self.sender(sender.role, &sender.id);
             self.known.insert((sender, id), message.seq);
         }
+    }
+
+    /// Learns that the messages after `seq` have no signature.
+    pub fn set_unsigned(&mut self, after: u64) {
+        self.unsigned_after = Some(after);
+    }
+
+    /// The messages up to `through` have signatures, which `writes` store.
+    pub fn sign(&mut self, through: u64, writes: Vec<Write>) {
+        let mark = keys::unsigned(&self.head.app, self.id);
+        self.unsigned_after = (through < self.last_seq).then_some(through);
+        self.gathered.writes.extend(writes);
+        self.gathered.writes.push(match self.unsigned_after {
+            Some(after) => Write::Put(mark, after.to_be_bytes().to_vec()),
+            None => Write::Delete(mark),
+        });
+    }
+
+    /// Removes the conversation, and `writes` what else belongs to it. Nothing may follow.
+    pub fn remove(&mut self, writes: Vec<Write>) {
+        let timers = self.head.timers.iter();
+        let timers = timers.map(|timer| keys::timer(timer.due_ms, self.id, timer.kind as u8));
+        let own =
+            [keys::head(self.id), keys::work(self.id), keys::unsigned(&self.head.app, self.id)];
+        let gone: Vec<_> = self.listed().chain(timers).chain(own).map(Write::Delete).collect();
+        self.gathered.writes.extend(gone.into_iter().chain(writes));
     }
 
     /// Its name.
@@ -306,6 +332,12 @@ impl Conversation {
         if entries.is_empty() && !head && writes.is_empty() {
             return None;
         }
+        if let (Some(first), None) = (entries.first(), self.unsigned_after) {
+            let after = first.message.seq - 1;
+            self.unsigned_after = Some(after);
+            let mark = keys::unsigned(&self.head.app, self.id);
+            writes.push(Write::Put(mark, after.to_be_bytes().to_vec()));
+        }
         let mut stored = Vec::with_capacity(entries.len());
         let mut rest = entries.into_iter().peekable();
         while let Some(first) = rest.next() {
@@ -335,6 +367,12 @@ impl Conversation {
             last_seq: self.last_seq,
             head,
         })
+    }
+
+    /// All lists that it is in.
+    pub fn listed(&self) -> impl Iterator<Item = Vec<u8>> + use<> {
+        let Head { app, visitor, .. } = &self.head;
+        std::iter::once(keys::with(keys::visitor(app, visitor), self.id)).chain(self.lists())
     }
 
     /// Where the conversation is listed: by its status, and for whoever must find it.

@@ -37,7 +37,12 @@ impl Hub {
                 return Ok(slot);
             }
         }
-        let conversation = self.load(id).await?;
+        let mut conversation = self.load(id).await?;
+        let mark = keys::unsigned(&conversation.head().app, id);
+        let mark = self.store.get(mark).await.map_err(|error| refusal(&error))?;
+        if let Some(after) = mark.and_then(|bytes| bytes.try_into().ok()) {
+            conversation.set_unsigned(u64::from_be_bytes(after));
+        }
         let slot = Arc::new(Slot::new(conversation, true, self.now_ms()));
         self.slots.insert(id, Arc::clone(&slot));
         Ok(slot)

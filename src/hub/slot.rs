@@ -41,6 +41,8 @@ pub(super) struct Live {
     stored: bool,
     waiting: Waiting,
     pub(super) watchers: Vec<Arc<Outbox>>,
+    /// What is gathered is its end: it is removed.
+    ending: bool,
     /// A commit failed: what is here may not be what is stored.
     broken: bool,
     pub(super) touched_ms: u64,
@@ -145,6 +147,7 @@ impl Slot {
                 stored,
                 waiting: Waiting::default(),
                 watchers: Vec::new(),
+                ending: false,
                 broken: false,
                 touched_ms: now_ms,
             }),
@@ -158,6 +161,11 @@ impl Slot {
             live.broken = true;
             live
         })
+    }
+
+    /// Whether nobody asked since `before_ms`.
+    pub(super) fn is_quiet(&self, before_ms: u64) -> bool {
+        self.lock().touched_ms < before_ms
     }
 
     /// The durable head and last message.
@@ -181,12 +189,12 @@ impl Live {
     /// # Errors
     /// `UNAVAILABLE` after a failure: what is here may not be what is stored.
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        if self.broken { Err(reload()) } else { Ok(()) }
+        if self.broken || self.ending { Err(reload()) } else { Ok(()) }
     }
 
     /// Whether the store has it all in hand, so that it can be read from there.
     pub(super) fn is_over(&self) -> bool {
-        self.broken && self.in_flight.is_none()
+        self.broken && self.in_flight.is_none() && !self.telling
     }
 }
 
@@ -292,6 +300,8 @@ impl Live {
             self.in_flight.take().expect("a commit comes back once");
         self.telling = true;
         self.last_seq = last_seq;
+        // Nothing can be gathered behind the end, so this was it.
+        self.broken |= self.ending;
         let mut head_changed = !std::mem::replace(&mut self.stored, true);
         if let Some(head) = head {
             head_changed |= !head.looks_like(&self.head);
@@ -379,6 +389,17 @@ impl Change<'_> {
         self.live.waiting.then.push(Box::new(then));
     }
 
+    /// Whether `last_seq` is durable and nothing follows.
+    pub(super) fn is_at_rest(&self, last_seq: u64) -> bool {
+        let Live { conversation, in_flight, telling, .. } = &*self.live;
+        in_flight.is_none() && !telling && conversation.last_seq() == last_seq
+    }
+
+    /// The conversation is removed with this.
+    pub(super) fn end(&mut self) {
+        self.live.ending = true;
+    }
+
     /// The last message that is durable.
     pub fn durable_seq(&self) -> u64 {
         self.live.last_seq
@@ -409,7 +430,7 @@ pub(super) fn conflict() -> Refusal {
     Refusal::new(ErrorCode::Conflict, message)
 }
 
-fn reload() -> Refusal {
+pub(super) fn reload() -> Refusal {
     let message = "the conversation is being read again after a failure; try again";
     Refusal::new(ErrorCode::Unavailable, message).retry_after_ms(200)
 }

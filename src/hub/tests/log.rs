@@ -84,7 +84,9 @@ fn pulls_are_bounded_and_say_whether_more_follows() {
     let world = World::new(Holder::Bot);
     let ann = world.visitor("ann", "phone");
     let id = world.say(&ann, None, "1").conversation;
-    (2..=10).for_each(|n| drop(world.say(&ann, None, &n.to_string())));
+    for n in 2..=10 {
+        world.say(&ann, None, &n.to_string());
+    }
     let after = |seq, limit| {
         let range = pull(&world, &ann, id, PullFrom::After(seq), limit);
         (seqs(&range), range.has_more)
@@ -110,7 +112,9 @@ fn a_page_fits_into_a_frame_and_goes_on_from_there() {
     let ann = world.visitor("ann", "phone");
     let long = "长".repeat(4_000);
     let id = world.say(&ann, None, &long).conversation;
-    (2..=40).for_each(|_| drop(world.say(&ann, None, &long)));
+    for _ in 2..=40 {
+        world.say(&ann, None, &long);
+    }
     let (mut at, mut got) = (0, Vec::new());
     loop {
         let range = pull(&world, &ann, id, PullFrom::After(at), 200);
@@ -156,7 +160,9 @@ fn a_device_that_reads_too_slowly_ends_and_resumes() {
     let (phone, laptop) = (world.visitor("ann", "phone"), world.visitor("ann", "laptop"));
     world.join(&laptop);
     let id = world.say(&phone, None, "1").conversation;
-    (2..=MAX_FRAMES + 2).for_each(|n| drop(world.say(&phone, None, &n.to_string())));
+    for n in 2..=MAX_FRAMES + 2 {
+        world.say(&phone, None, &n.to_string());
+    }
     let mut frames = VecDeque::new();
     assert_eq!(laptop.outbox.take(&mut frames), Some(CloseCode::Slow));
     assert!(frames.is_empty(), "nothing of a gap is shown");

@@ -5,6 +5,8 @@ mod desk;
 mod log;
 mod model;
 mod ops;
+mod retention;
+mod search;
 
 use std::collections::VecDeque;
 use std::future::Future;
