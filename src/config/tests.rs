@@ -28,7 +28,7 @@ fn options() -> Vec<clap::Arg> {
 }
 
 /// A good value of each key that is not the default.
-const SAMPLES: [(&str, &str); 28] = [
+const SAMPLES: [(&str, &str); 29] = [
     ("mode", "\"mini\""),
     ("store", "\"embedded\""),
     ("host", "\"127.0.0.2\""),
@@ -43,6 +43,7 @@ const SAMPLES: [(&str, &str); 28] = [
     ("max_false_accept", "0.2"),
     ("golden", "\"warn\""),
     ("held_out", "\"README.md\""),
+    ("hours", "\"h.yaml\""),
     ("threads", "3"),
     ("queue", "2048"),
     ("max_text_chars", "10"),

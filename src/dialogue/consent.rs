@@ -6,7 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use super::consent_examples::PROTOTYPES;
 use super::consent_words::{Kind, TOKENS};
 use super::words;
 use crate::intent::normalize::normalize;

@@ -7,7 +7,6 @@
 
 mod assign;
 pub mod consent;
-mod consent_examples;
 mod consent_words;
 pub mod event;
 pub mod form;

@@ -18,7 +18,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("index", "encoder kernels"),
     ("kernels", ""),
     ("artifact", "encoder index intent"),
-    ("knowledge", "intent"),
+    ("knowledge", "dialogue intent"),
     ("flips", "encoder intent"),
     ("models", "encoder progress"),
     ("progress", ""),
@@ -76,6 +76,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
             "review/desk.rs",
             "shadow.rs",
             "store/embedded/mod.rs",
+            "bot/webhook.rs",
             "training/embed.rs",
             "training/tune/",
         ],
@@ -88,6 +89,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     (
         &["tokio::", "tokio_util::"],
         &[
+            "bot/",
             "encoder/pool.rs",
             "http/",
             "identity/",
@@ -103,12 +105,14 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         "keep it synchronous; the edges and the encoder's queue are async",
     ),
     (
-        &["argon2::", "ed25519_dalek::", "hmac::", "jsonwebtoken::"],
+        &["argon2::", "ed25519_dalek::", "jsonwebtoken::"],
         &["identity/"],
         "ask crate::identity who somebody is",
     ),
+    (&["hmac::"], &["identity/", "bot/webhook.rs"], "only tokens and webhooks are signed"),
     (&["clap::"], &["config.rs", "config/", "cli/", "bin/"], "options end at the edges"),
-    (&["ureq::", "hf_hub::"], &["models/"], "only src/models talks to the network"),
+    (&["hf_hub::"], &["models/"], "only src/models fetches models"),
+    (&["ureq::"], &["models/", "bot/webhook.rs"], "models are fetched and webhooks called there"),
     (&["candle_core::", "candle_nn::"], &["encoder/", "training/"], "tensors stay in there"),
     (
         &["rayon::"],
