@@ -24,6 +24,7 @@ pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod bot;
 pub mod hub;
 pub mod identity;
 pub mod consent;

@@ -20,7 +20,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("index", "encoder kernels"),
     ("kernels", ""),
     ("artifact", "encoder index intent"),
-    ("knowledge", "intent"),
+    ("knowledge", "dialogue intent"),
     ("flips", "encoder intent"),
     ("models", "encoder progress"),
     ("progress", ""),
@@ -82,6 +82,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
             "review/desk.rs",
             "shadow.rs",
             "store/embedded/mod.rs",
+            "bot/webhook.rs",
             "training/embed.rs",
             "training/tune/",
         ],
@@ -94,6 +95,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     (
         &["tokio::", "tokio_util::"],
         &[
+            "bot/",
             "encoder/pool.rs",
             "http/",
             "identity/",
@@ -109,15 +111,17 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
         "keep it synchronous; the edges and the encoder's queue are async",
     ),
     (
-        &["argon2::", "ed25519_dalek::", "hmac::", "jsonwebtoken::"],
+        &["argon2::", "ed25519_dalek::", "jsonwebtoken::"],
         &["identity/"],
         "ask crate::identity who somebody is",
     ),
+    (&["hmac::"], &["identity/", "bot/webhook.rs"], "only tokens and webhooks are signed"),
     (&["clap::"], &["config.rs", "config/", "cli/", "bin/"], "options end at the edges"),
+    (&["hf_hub::"], &["models/"], "only src/models fetches models"),
     (
-        &["ureq::", "hf_hub::"],
-        &["models/", "operator.rs"],
-        "src/models fetches, src/operator.rs asks a running server; nobody else calls out",
+        &["ureq::"],
+        &["models/", "bot/webhook.rs", "operator.rs"],
+        "models are fetched, webhooks called and a running server asked there",
     ),
     (&["candle_core::", "candle_nn::"], &["encoder/", "training/"], "tensors stay in there"),
     (
