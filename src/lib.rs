@@ -27,7 +27,6 @@ pub mod training;
 pub mod bot;
 pub mod hub;
 pub mod identity;
-pub mod consent;
 pub mod preview;
 pub mod provision;
 pub mod reload;

@@ -102,9 +102,10 @@ impl HoursFile {
             | HoursError::Overlap(_, wrong)
             | HoursError::Backwards { to: wrong, .. } => wrong,
         };
-        let special = self.special.iter().flat_map(|one| {
-            std::iter::once(&one.from).chain(&one.to).chain(&one.periods)
-        });
+        let special = self
+            .special
+            .iter()
+            .flat_map(|one| std::iter::once(&one.from).chain(&one.to).chain(&one.periods));
         let mut all = self.week.values().flatten().chain(special);
         all.find(|one| one.value == *wrong).unwrap_or(&self.time_zone)
     }

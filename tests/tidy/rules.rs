@@ -15,7 +15,6 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("intent", "encoder index kernels"),
     ("dialogue", "intent"),
     ("chat", "store"),
-    ("consent", "dialogue encoder intent"),
     ("encoder", ""),
     ("index", "encoder kernels"),
     ("kernels", ""),
@@ -45,7 +44,10 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("transport", "chat hub identity shutdown"),
     ("operator", "clock identity store"),
     ("config", "flips http identity models provision review store training transport"),
-    ("http", "chat dialogue flips hub identity intent operator preview reload review shadow store transport understand"),
+    (
+        "http",
+        "chat dialogue flips hub identity intent operator preview reload review shadow store transport understand",
+    ),
     ("logging", "config"),
     ("server", "http shutdown"),
     ("shutdown", ""),
@@ -90,7 +92,11 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     ),
     (&["unsafe"], &["kernels/"], "write it safely, or as a kernel with a scalar twin"),
     (&["anyhow::"], &["bin/", "cli/"], "give the module an error enum of its own"),
-    (&["axum::", "utoipa_axum::"], &["http/", "server.rs", "transport/"], "only the HTTP edge speaks HTTP"),
+    (
+        &["axum::", "utoipa_axum::"],
+        &["http/", "server.rs", "transport/"],
+        "only the HTTP edge speaks HTTP",
+    ),
     (&["hyper::", "hyper_util::"], &["server.rs"], "connections belong to src/server.rs"),
     (
         &["tokio::", "tokio_util::"],
