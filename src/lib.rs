@@ -26,6 +26,7 @@ pub mod training;
 
 pub mod hub;
 pub mod identity;
+pub mod consent;
 pub mod preview;
 pub mod provision;
 pub mod reload;
@@ -38,5 +39,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod logging;
+pub mod operator;
 pub mod server;
 pub mod shutdown;
+pub mod transport;

@@ -7,8 +7,9 @@ use kefu_proto::v1::{self, ErrorCode, Status, body::Kind, message::Content};
 
 use super::Hub;
 use super::client::{Client, may_see};
+use super::commit::conflict;
 use super::outbox::{AckOut, Out, OutBody};
-use super::slot::{AckTo, Asked, Change, Slot, conflict};
+use super::slot::{AckTo, Asked, Change, Slot};
 use crate::chat::conversation::{Actor, Draft};
 use crate::chat::id::{ClientMsgId, ConversationId};
 use crate::chat::keys;
@@ -254,7 +255,7 @@ impl Hub {
             return Ok(());
         }
         let batch = Batch::default().put(keys::read(id, &client.user), seq.to_be_bytes());
-        self.write(batch).await.map_err(|error: StoreError| super::slot::refusal(&error))?;
+        self.write(batch).await.map_err(|error: StoreError| super::commit::refusal(&error))?;
         let user = client.user.user(&client.name);
         let state = v1::ReadState { conversation: id.to_string(), user: Some(user), seq };
         self.tell_others(client, &head, id, &Out::shared(Kind::ReadState(state)));

@@ -10,8 +10,9 @@ use kefu_proto::v1::{self, ErrorCode, User, message::Content};
 use prost::Message as _;
 
 use super::client::Client;
+use super::commit::refusal;
 use super::load::unreadable;
-use super::slot::{AckTo, refusal};
+use super::slot::AckTo;
 use super::{Hub, stripe};
 use crate::chat::conversation::Draft;
 use crate::chat::id::ConversationId;
