@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kefu_proto::v1::{self, ErrorCode, Status, body::Kind, message::Content};
+use kefu_proto::v1::{self, ErrorCode, Holder, Status, body::Kind, message::Content};
 
 use super::Hub;
 use super::client::{Client, may_see};
@@ -93,35 +93,33 @@ impl Hub {
         let to = AckTo { outbox: Arc::clone(&client.outbox), request, id: send.id };
         let sent = send.digest();
         let asked = self.change(&slot, |change| {
-            let (by_visitor, head) =
-                (client.user.side == Side::Visitor, change.conversation().head());
+            let head = change.conversation().head();
             self.check_seen(client, head)?;
+            let by_visitor = client.user.side == Side::Visitor;
+            let resolved = head.status() == Status::Resolved;
             let mut actor = Actor::from(client.user.user(&client.name));
-            if change.conversation().find(&actor.user, send.id).is_none()
-                && by_visitor
-                && change.conversation().head().status() == Status::Resolved
-            {
+            let again = |change: &mut Change<'_>, user| change.conversation().find(user, send.id);
+            if by_visitor && resolved && again(change, &actor.user).is_none() {
                 self.reopen(change, &mut actor);
             }
+            let to_bot = by_visitor && change.conversation().head().owner.holder() == Holder::Bot;
+            let heard = to_bot.then(|| (send.text.clone(), send.option.clone()));
             let kind = if send.note { v1::Kind::Note } else { v1::Kind::Unspecified };
             let text = v1::Text {
-                text: send.text.clone(),
-                option: send.option.clone(),
+                text: send.text,
+                option: send.option,
                 kind: kind.into(),
                 ..v1::Text::default()
             };
             let draft = Draft {
                 sender: actor.user,
                 client_msg_id: Some(send.id),
-                digest: sent.clone(),
+                digest: Bytes::copy_from_slice(&sent),
                 content: Content::Text(text),
             };
             let asked = change.ask(to.clone(), draft)?;
-            if let (Asked::New(seq), true) = (asked, by_visitor)
-                && change.conversation().head().owner.holder() == v1::Holder::Bot
-            {
-                let heard = Heard { seq, text: &send.text, option: &send.option };
-                self.bot.heard(change, heard);
+            if let (Asked::New(seq), Some((text, option))) = (asked, &heard) {
+                self.bot.heard(change, Heard { seq, text, option });
             }
             Ok(asked)
         })?;
@@ -147,12 +145,12 @@ impl Hub {
         slot: &Slot,
         asked: Asked,
         to: AckTo,
-        digest: &Bytes,
+        digest: &[u8],
     ) -> Result<(), Refusal> {
         let Asked::Stored(seq) = asked else { return Ok(()) };
         let conversation = slot.lock().conversation.id();
         let entry = self.entry(conversation, seq).await?;
-        if entry.digest != *digest {
+        if entry.digest != digest {
             return Err(conflict());
         }
         let ack = AckOut {
@@ -236,7 +234,15 @@ impl Hub {
             let changed = v1::StatusChanged { before: 0, after: status.into() };
             let event = v1::Event { what: Some(v1::event::What::Status(changed)) };
             let content = Content::Event(event);
-            change.ask(to, Draft { sender, client_msg_id: Some(id), digest: opened, content })
+            change.ask(
+                to,
+                Draft {
+                    sender,
+                    client_msg_id: Some(id),
+                    digest: Bytes::copy_from_slice(&opened),
+                    content,
+                },
+            )
         })?;
         Ok(())
     }

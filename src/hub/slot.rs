@@ -6,7 +6,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use kefu_proto::CloseCode;
 
 use super::Hub;
@@ -269,13 +268,13 @@ impl Change<'_> {
     /// # Errors
     /// `CONFLICT` when the same id was sent with something else.
     pub fn ask(&mut self, to: AckTo, draft: Draft) -> Result<Asked, Refusal> {
-        let (digest, at_ms) = (draft.digest.clone(), self.now_ms);
+        let at_ms = self.now_ms;
         match self.live.conversation.append(draft, at_ms) {
             Place::New(seq) => {
                 self.live.waiting.acks.push(Ack { seq, to, at_ms, duplicate: false });
                 Ok(Asked::New(seq))
             }
-            Place::Known(seq) => self.again(seq, to, &digest),
+            Place::Known(seq, digest) => self.again(seq, to, &digest),
         }
     }
 
@@ -283,7 +282,7 @@ impl Change<'_> {
     ///
     /// # Errors
     /// `CONFLICT` when it was something else.
-    pub fn again(&mut self, seq: u64, to: AckTo, digest: &Bytes) -> Result<Asked, Refusal> {
+    pub fn again(&mut self, seq: u64, to: AckTo, digest: &[u8]) -> Result<Asked, Refusal> {
         let Some(entry) = self.live.on_its_way(seq) else { return Ok(Asked::Stored(seq)) };
         if entry.digest != *digest {
             return Err(conflict());
