@@ -67,7 +67,7 @@ impl Hub {
             Request::Read(id, seq) => self.read(client, id, seq).await?,
             Request::Typing(id, on) => self.typing(client, id, on).await?,
             Request::Open(id, subject) => {
-                self.open_conversation(client, request, id, subject).await?
+                self.open_conversation(client, request, id, subject).await?;
             }
             Request::Control(control) => self.control(client, request, control).await?,
             Request::Presence(online, capacity) => self.presence(client, online, capacity).await?,
