@@ -189,7 +189,7 @@ mod tests {
         let mut conversation = Conversation::begin(id, head, 5);
         let mut rows = BTreeMap::new();
         for _ in 0..4 {
-            let content = Some(Content::Text(v1::Text::default())).unwrap();
+            let content = Content::Text(v1::Text::default());
             let sender = Party::visitor("shop", "ann").user("");
             let draft = Draft { sender, client_msg_id: None, digest: bytes::Bytes::new(), content };
             conversation.append(draft, 9);

@@ -91,12 +91,13 @@ impl From<User> for Actor {
 }
 
 /// Where a draft went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// It is appended, with this seq.
     New(u64),
-    /// The same sender sent a message with the same id before; it has this seq.
-    Known(u64),
+    /// The same sender sent a message with the same id before; it has this seq. The draft's digest
+    /// comes back.
+    Known(u64, Bytes),
 }
 
 impl Conversation {
@@ -200,7 +201,7 @@ impl Conversation {
         if let Some(id) = client_msg_id {
             let key = (self.sender(sender.role, &sender.id), id);
             if let Some(seq) = self.known.get(&key) {
-                return Place::Known(*seq);
+                return Place::Known(*seq, digest);
             }
             self.known.insert(key, seq);
         }
@@ -338,35 +339,22 @@ impl Conversation {
             let mark = keys::unsigned(&self.head.app, self.id);
             writes.push(Write::Put(mark, after.to_be_bytes().to_vec()));
         }
-        let mut stored = Vec::with_capacity(entries.len());
-        let mut rest = entries.into_iter().peekable();
-        while let Some(first) = rest.next() {
+        let mut rest = &entries[..];
+        while let Some(first) = rest.first() {
             let key = keys::run(self.id, first.message.seq);
-            if stored.is_empty() {
+            if rest.len() == entries.len() {
                 // Whoever else appended here meanwhile, began with the same number.
                 checks.push(Check::Absent(key.clone()));
             }
-            let mut bytes = first.encoded_len();
-            let mut run = Run { entries: vec![first] };
-            while run.entries.len() < MAX_RUN
-                && let Some(entry) = rest.next_if(|entry| bytes + entry.encoded_len() <= RUN_BYTES)
-            {
-                bytes += entry.encoded_len();
-                run.entries.push(entry);
-            }
-            writes.push(Write::Put(key, run.encode_to_vec()));
-            stored.append(&mut run.entries);
+            let (run, behind) = rest.split_at(of_one_run(rest));
+            writes.push(Write::Put(key, Run::encode(run)));
+            rest = behind;
         }
         if head {
             writes.push(Write::Put(keys::head(self.id), self.head.encode_to_vec()));
         }
         let head = head.then(|| self.head.clone());
-        Some(Commit {
-            batch: Batch { checks, writes },
-            entries: stored,
-            last_seq: self.last_seq,
-            head,
-        })
+        Some(Commit { batch: Batch { checks, writes }, entries, last_seq: self.last_seq, head })
     }
 
     /// All lists that it is in.
@@ -399,4 +387,14 @@ impl Conversation {
         });
         u32::try_from(at).expect("a conversation has fewer than 2^32 senders")
     }
+}
+
+/// How many of the entries go into the next run.
+fn of_one_run(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fits = entries.iter().take(MAX_RUN).take_while(|entry| {
+        bytes += entry.encoded_len();
+        bytes <= RUN_BYTES
+    });
+    fits.count().max(1)
 }

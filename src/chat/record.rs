@@ -88,6 +88,18 @@ pub struct Run {
     pub entries: Vec<Entry>,
 }
 
+impl Run {
+    /// A run as it is stored.
+    pub fn encode(entries: &[Entry]) -> Vec<u8> {
+        let bytes = prost::encoding::message::encoded_len_repeated(1, entries);
+        let mut encoded = Vec::with_capacity(bytes);
+        for entry in entries {
+            prost::encoding::message::encode(1, entry, &mut encoded);
+        }
+        encoded
+    }
+}
+
 /// One message of the log with what only the store needs.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Entry {

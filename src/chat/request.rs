@@ -1,6 +1,5 @@
 //! What clients ask, checked: a frame's body becomes a [`Request`] or a [`Refusal`].
 
-use bytes::Bytes;
 use kefu_proto::limits::{DEFAULT_PULL, MAX_PULL, MAX_SUBJECT_CHARS, MAX_TAG_CHARS, MAX_TAGS};
 use kefu_proto::v1::{ErrorCode, body::Kind, control::Action};
 use sha2::{Digest, Sha256};
@@ -221,7 +220,7 @@ impl Asker {
 
 impl Send {
     /// Digest of what is asked: equal for each try, different for another message.
-    pub fn digest(&self) -> Bytes {
+    pub fn digest(&self) -> [u8; 16] {
         let note: &[u8] = if self.note { b"note" } else { b"" };
         digest(&[b"send", self.text.as_bytes(), self.option.as_bytes(), note])
     }
@@ -229,7 +228,7 @@ impl Send {
 
 impl Change {
     /// Digest of what is asked.
-    pub fn digest(&self) -> Bytes {
+    pub fn digest(&self) -> [u8; 16] {
         let text = self.text.as_deref();
         let kind: &[u8] = if text.is_some() { b"edit" } else { b"recall" };
         digest(&[kind, &self.seq.to_be_bytes(), text.unwrap_or_default().as_bytes()])
@@ -238,7 +237,7 @@ impl Change {
 
 impl Control {
     /// Digest of what is asked.
-    pub fn digest(&self) -> Bytes {
+    pub fn digest(&self) -> [u8; 16] {
         let mut action = Vec::new();
         self.action.encode(&mut action);
         digest(&[b"control", &action])
@@ -246,13 +245,13 @@ impl Control {
 }
 
 /// 16 bytes of SHA-256 over the parts, each with its length.
-pub fn digest(parts: &[&[u8]]) -> Bytes {
+pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    Bytes::copy_from_slice(&hash.finalize()[..16])
+    *hash.finalize().first_chunk().expect("SHA-256 has 32 bytes")
 }
 
 fn conversation(text: &str) -> Result<ConversationId, Refusal> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kefu_proto::v1::{ErrorCode, Holder, Owner, Status, control::Action};
 
 use super::Hub;
@@ -27,7 +28,7 @@ impl Hub {
             if let Some(seq) = change.conversation().find(&user, control.id) {
                 return change.again(seq, to.clone(), &sent);
             }
-            let by = Actor { user, request: Some((control.id, sent.clone())) };
+            let by = Actor { user, request: Some((control.id, Bytes::copy_from_slice(&sent))) };
             let seq = change.conversation().last_seq() + 1;
             self.act(change, control.action.clone(), by)?;
             change.ack(seq, to.clone());

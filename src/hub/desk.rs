@@ -109,7 +109,8 @@ impl Hub {
         limit: usize,
     ) -> Result<Vec<ConversationId>, Refusal> {
         let scan = Scan::prefix(&keys::owned(agent), Order::Descending, limit);
-        let rows = self.store.scan(scan).await.map_err(|error| super::slot::refusal(&error))?.rows;
+        let rows =
+            self.store.scan(scan).await.map_err(|error| super::commit::refusal(&error))?.rows;
         Ok(rows.iter().filter_map(|(key, _)| keys::tail(key)).collect())
     }
 

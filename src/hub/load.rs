@@ -7,7 +7,8 @@ use kefu_proto::v1::{ErrorCode, Status};
 use prost::Message as _;
 
 use super::Hub;
-use super::slot::{Change, Slot, refusal};
+use super::commit::refusal;
+use super::slot::{Change, Slot};
 use super::stripe;
 use crate::chat::conversation::{Conversation, REMEMBERED_MS};
 use crate::chat::id::ConversationId;

@@ -5,6 +5,7 @@
 //! not know how frames travel, nor how the bot finds its answers.
 
 mod client;
+mod commit;
 mod control;
 mod desk;
 mod load;

@@ -7,8 +7,8 @@ use kefu_proto::v1::{self, ErrorCode, Role, message::Content};
 use prost::Message as _;
 
 use super::Hub;
+use super::commit::refusal;
 use super::load::unreadable;
-use super::slot::refusal;
 use super::tell::seen;
 use crate::chat::id::ConversationId;
 use crate::chat::keys;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kefu_proto::v1::{self, ErrorCode, Status, body::Kind, message::Content};
+use kefu_proto::v1::{self, ErrorCode, Holder, Status, body::Kind, message::Content};
 
 use super::Hub;
 use super::client::{Client, may_see};
+use super::commit::conflict;
 use super::outbox::{AckOut, Out, OutBody};
-use super::slot::{AckTo, Asked, Change, Slot, conflict};
+use super::slot::{AckTo, Asked, Change, Slot};
 use crate::chat::conversation::{Actor, Draft};
 use crate::chat::id::{ClientMsgId, ConversationId};
 use crate::chat::keys;
@@ -66,7 +67,7 @@ impl Hub {
             Request::Read(id, seq) => self.read(client, id, seq).await?,
             Request::Typing(id, on) => self.typing(client, id, on).await?,
             Request::Open(id, subject) => {
-                self.open_conversation(client, request, id, subject).await?
+                self.open_conversation(client, request, id, subject).await?;
             }
             Request::Control(control) => self.control(client, request, control).await?,
             Request::Presence(online, capacity) => self.presence(client, online, capacity).await?,
@@ -92,35 +93,33 @@ impl Hub {
         let to = AckTo { outbox: Arc::clone(&client.outbox), request, id: send.id };
         let sent = send.digest();
         let asked = self.change(&slot, |change| {
-            let (by_visitor, head) =
-                (client.user.side == Side::Visitor, change.conversation().head());
+            let head = change.conversation().head();
             self.check_seen(client, head)?;
+            let by_visitor = client.user.side == Side::Visitor;
+            let resolved = head.status() == Status::Resolved;
             let mut actor = Actor::from(client.user.user(&client.name));
-            if change.conversation().find(&actor.user, send.id).is_none()
-                && by_visitor
-                && change.conversation().head().status() == Status::Resolved
-            {
+            let again = |change: &mut Change<'_>, user| change.conversation().find(user, send.id);
+            if by_visitor && resolved && again(change, &actor.user).is_none() {
                 self.reopen(change, &mut actor);
             }
+            let to_bot = by_visitor && change.conversation().head().owner.holder() == Holder::Bot;
+            let heard = to_bot.then(|| (send.text.clone(), send.option.clone()));
             let kind = if send.note { v1::Kind::Note } else { v1::Kind::Unspecified };
             let text = v1::Text {
-                text: send.text.clone(),
-                option: send.option.clone(),
+                text: send.text,
+                option: send.option,
                 kind: kind.into(),
                 ..v1::Text::default()
             };
             let draft = Draft {
                 sender: actor.user,
                 client_msg_id: Some(send.id),
-                digest: sent.clone(),
+                digest: Bytes::copy_from_slice(&sent),
                 content: Content::Text(text),
             };
             let asked = change.ask(to.clone(), draft)?;
-            if let (Asked::New(seq), true) = (asked, by_visitor)
-                && change.conversation().head().owner.holder() == v1::Holder::Bot
-            {
-                let heard = Heard { seq, text: &send.text, option: &send.option };
-                self.bot.heard(change, heard);
+            if let (Asked::New(seq), Some((text, option))) = (asked, &heard) {
+                self.bot.heard(change, Heard { seq, text, option });
             }
             Ok(asked)
         })?;
@@ -146,12 +145,12 @@ impl Hub {
         slot: &Slot,
         asked: Asked,
         to: AckTo,
-        digest: &Bytes,
+        digest: &[u8],
     ) -> Result<(), Refusal> {
         let Asked::Stored(seq) = asked else { return Ok(()) };
         let conversation = slot.lock().conversation.id();
         let entry = self.entry(conversation, seq).await?;
-        if entry.digest != *digest {
+        if entry.digest != digest {
             return Err(conflict());
         }
         let ack = AckOut {
@@ -235,7 +234,15 @@ impl Hub {
             let changed = v1::StatusChanged { before: 0, after: status.into() };
             let event = v1::Event { what: Some(v1::event::What::Status(changed)) };
             let content = Content::Event(event);
-            change.ask(to, Draft { sender, client_msg_id: Some(id), digest: opened, content })
+            change.ask(
+                to,
+                Draft {
+                    sender,
+                    client_msg_id: Some(id),
+                    digest: Bytes::copy_from_slice(&opened),
+                    content,
+                },
+            )
         })?;
         Ok(())
     }
@@ -254,7 +261,7 @@ impl Hub {
             return Ok(());
         }
         let batch = Batch::default().put(keys::read(id, &client.user), seq.to_be_bytes());
-        self.write(batch).await.map_err(|error: StoreError| super::slot::refusal(&error))?;
+        self.write(batch).await.map_err(|error: StoreError| super::commit::refusal(&error))?;
         let user = client.user.user(&client.name);
         let state = v1::ReadState { conversation: id.to_string(), user: Some(user), seq };
         self.tell_others(client, &head, id, &Out::shared(Kind::ReadState(state)));

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
+use super::commit::refusal;
 use super::load::unreadable;
-use super::slot::{Slot, refusal};
+use super::slot::Slot;
 use super::{Hub, stripe};
 use crate::chat::id::ConversationId;
 use crate::chat::keys::{self, kind};
@@ -135,7 +136,7 @@ impl Hub {
             change.then(move |_, result| drop(done.send(result)));
             Ok(removes)
         })?;
-        durable.await.unwrap_or_else(|_| Err(super::slot::reload()))?;
+        durable.await.unwrap_or_else(|_| Err(super::commit::reload()))?;
         Ok(removed)
     }
 }

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kefu_proto::v1::{self, ErrorCode, User, message::Content};
 use prost::Message as _;
 
 use super::client::Client;
+use super::commit::refusal;
 use super::load::unreadable;
-use super::slot::{AckTo, refusal};
+use super::slot::AckTo;
 use super::{Hub, stripe};
 use crate::chat::conversation::Draft;
 use crate::chat::id::ConversationId;
@@ -51,7 +53,12 @@ impl Hub {
                 Some(text) => Content::Edited(v1::Edited { seq: asked.seq, text: text.clone() }),
                 None => Content::Recalled(v1::Recalled { seq: asked.seq }),
             };
-            let draft = Draft { sender, client_msg_id: Some(asked.id), digest: sent, content };
+            let draft = Draft {
+                sender,
+                client_msg_id: Some(asked.id),
+                digest: Bytes::copy_from_slice(&sent),
+                content,
+            };
             change.ask(to, draft)?;
             change.conversation().also(rewritten(runs, &asked, seq));
             change.then(move |_, result| drop(done.send(result)));

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::Hub;
 use super::client::Client;
-use super::slot::{Slot, refusal};
+use super::commit::refusal;
+use super::slot::Slot;
 use crate::chat::id::ConversationId;
 use crate::chat::keys::{self, kind};
 use crate::chat::party::Side;

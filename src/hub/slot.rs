@@ -1,4 +1,4 @@
-//! One conversation in use, and the way of its changes into the store.
+//! One conversation in use.
 //!
 //! Changes are gathered while a commit is on its way; when that is durable, what was gathered
 //! meanwhile goes as the next one. So a conversation has one commit in flight at most, messages that
@@ -6,20 +6,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use kefu_proto::CloseCode;
-use kefu_proto::v1::{ErrorCode, body::Kind};
 
 use super::Hub;
+use super::commit::{conflict, reload};
 use super::outbox::{AckOut, Out, OutBody, Outbox};
 use crate::chat::conversation::{Commit, Conversation, Draft, Place};
 use crate::chat::id::{ClientMsgId, ConversationId};
 use crate::chat::record::{Entry, Head};
 use crate::chat::refusal::Refusal;
-use crate::store::{Batch, StoreError};
-
-/// Most messages that wait while a commit is on its way.
-const MAX_GATHERED: usize = 1_024;
+use crate::store::Batch;
 
 /// A conversation in use.
 #[derive(Debug)]
@@ -36,7 +32,7 @@ pub(super) struct Live {
     pub(super) last_seq: u64,
     in_flight: Option<InFlight>,
     /// A commit is durable, and the devices are being told.
-    telling: bool,
+    pub(super) telling: bool,
     /// Whether anything of it is in the store.
     stored: bool,
     waiting: Waiting,
@@ -58,9 +54,9 @@ struct InFlight {
 
 /// What happens when a commit is durable, or when it failed.
 #[derive(Default)]
-struct Waiting {
-    acks: Vec<Ack>,
-    then: Vec<Then>,
+pub(super) struct Waiting {
+    pub(super) acks: Vec<Ack>,
+    pub(super) then: Vec<Then>,
 }
 
 /// Runs after a commit, on the store's thread: it must be short.
@@ -104,7 +100,7 @@ pub(super) struct Told {
 }
 
 /// What is to be done once the lock of a conversation is free.
-enum Next {
+pub(super) enum Next {
     /// A commit is on its way, or there is nothing to do.
     Nothing,
     /// Nothing was to be written.
@@ -198,87 +194,9 @@ impl Live {
     }
 }
 
-impl Hub {
-    /// Changes a conversation. What `change` gathers commits together; if it refuses, nothing of it
-    /// must have been gathered.
-    ///
-    /// # Errors
-    /// What `change` refuses; `UNAVAILABLE` while the conversation is read again, `BUSY` while too
-    /// much of it waits for the store. That the store refuses is told as when it fails later: to who
-    /// waits for an ack, and to [`Change::then`].
-    pub fn change<T>(
-        self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        change: impl FnOnce(&mut Change<'_>) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let now_ms = self.now_ms();
-        let mut live = slot.lock();
-        live.check()?;
-        if live.conversation.waits() >= MAX_GATHERED {
-            return Err(refusal(&StoreError::Busy));
-        }
-        live.touched_ms = now_ms;
-        let done = change(&mut Change { live: &mut live, now_ms })?;
-        let next = live.next();
-        drop(live);
-        self.go_on(slot, next);
-        Ok(done)
-    }
-
-    /// Does what is next for a conversation. Nobody may hold its lock: the store may call back at
-    /// once.
-    fn go_on(self: &Arc<Self>, slot: &Arc<Slot>, next: Next) {
-        match next {
-            Next::Nothing => {}
-            Next::True(then) => then.into_iter().for_each(|then| then(self, Ok(()))),
-            Next::Failed(waiting) => self.failed(waiting, &reload()),
-            Next::Commit(batch) => {
-                let (hub, held) = (Arc::clone(self), Arc::clone(slot));
-                let done = move |result| hub.committed(&held, result);
-                if let Err(error) = self.store.commit(batch, Box::new(done)) {
-                    self.committed(slot, Err(error));
-                }
-            }
-        }
-    }
-
-    /// Called by the store, in the order of the commits.
-    fn committed(self: &Arc<Self>, slot: &Arc<Slot>, result: Result<(), StoreError>) {
-        let mut live = slot.lock();
-        if let Err(error) = result {
-            tracing::error!(conversation = %live.conversation.id(), %error, "a commit failed");
-            let failed = live.fail();
-            drop(live);
-            return self.failed(failed, &refusal(&error));
-        }
-        let (told, then) = live.durable();
-        drop(live);
-        self.tell(told);
-        // Only now, so that the devices hear of commits in their order, whatever the store's threads.
-        let mut live = slot.lock();
-        live.telling = false;
-        let next = live.next();
-        drop(live);
-        self.go_on(slot, next);
-        then.into_iter().for_each(|then| then(self, Ok(())));
-    }
-
-    /// Tells those who waited that it failed.
-    fn failed(self: &Arc<Self>, waiting: Vec<Waiting>, why: &Refusal) {
-        for Waiting { acks, then } in waiting {
-            for ack in acks {
-                let mut error = super::tell::error(why);
-                error.client_msg_id = Bytes::copy_from_slice(&ack.to.id.0);
-                ack.to.outbox.push(Out::answer(ack.to.request, Kind::Error(error)));
-            }
-            then.into_iter().for_each(|then| then(self, Err(why.clone())));
-        }
-    }
-}
-
 impl Live {
     /// Takes what was gathered, unless a commit is on its way.
-    fn next(&mut self) -> Next {
+    pub(super) fn next(&mut self) -> Next {
         if self.in_flight.is_some() || self.telling {
             return Next::Nothing;
         }
@@ -295,7 +213,7 @@ impl Live {
     }
 
     /// What is in flight is durable.
-    fn durable(&mut self) -> (Told, Vec<Then>) {
+    pub(super) fn durable(&mut self) -> (Told, Vec<Then>) {
         let InFlight { entries, last_seq, head, waiting } =
             self.in_flight.take().expect("a commit comes back once");
         self.telling = true;
@@ -322,7 +240,7 @@ impl Live {
     }
 
     /// Nothing more is written from here; gives back who waits.
-    fn fail(&mut self) -> Vec<Waiting> {
+    pub(super) fn fail(&mut self) -> Vec<Waiting> {
         self.broken = true;
         let in_flight = self.in_flight.take().map(|in_flight| in_flight.waiting);
         // Watchers cannot tell that they miss something, so they come again.
@@ -350,13 +268,13 @@ impl Change<'_> {
     /// # Errors
     /// `CONFLICT` when the same id was sent with something else.
     pub fn ask(&mut self, to: AckTo, draft: Draft) -> Result<Asked, Refusal> {
-        let (digest, at_ms) = (draft.digest.clone(), self.now_ms);
+        let at_ms = self.now_ms;
         match self.live.conversation.append(draft, at_ms) {
             Place::New(seq) => {
                 self.live.waiting.acks.push(Ack { seq, to, at_ms, duplicate: false });
                 Ok(Asked::New(seq))
             }
-            Place::Known(seq) => self.again(seq, to, &digest),
+            Place::Known(seq, digest) => self.again(seq, to, &digest),
         }
     }
 
@@ -364,7 +282,7 @@ impl Change<'_> {
     ///
     /// # Errors
     /// `CONFLICT` when it was something else.
-    pub fn again(&mut self, seq: u64, to: AckTo, digest: &Bytes) -> Result<Asked, Refusal> {
+    pub fn again(&mut self, seq: u64, to: AckTo, digest: &[u8]) -> Result<Asked, Refusal> {
         let Some(entry) = self.live.on_its_way(seq) else { return Ok(Asked::Stored(seq)) };
         if entry.digest != *digest {
             return Err(conflict());
@@ -420,32 +338,6 @@ impl Ack {
                 duplicate: *duplicate,
                 log_epoch,
             }),
-        }
-    }
-}
-
-/// The same id was used for something else.
-pub(super) fn conflict() -> Refusal {
-    let message = "client_msg_id was used for another message; make a new one for each message";
-    Refusal::new(ErrorCode::Conflict, message)
-}
-
-pub(super) fn reload() -> Refusal {
-    let message = "the conversation is being read again after a failure; try again";
-    Refusal::new(ErrorCode::Unavailable, message).retry_after_ms(200)
-}
-
-/// What a client is told of a failure of the store.
-pub(super) fn refusal(error: &StoreError) -> Refusal {
-    match error {
-        StoreError::Busy => {
-            let message = "more is being stored than the server can hold; try again";
-            Refusal::new(ErrorCode::Busy, message).retry_after_ms(500)
-        }
-        StoreError::Conflict => reload(),
-        StoreError::TooLarge { .. } | StoreError::Closed(_) | StoreError::Failed(_) => {
-            let message = "the server cannot store anything at the moment; try again later";
-            Refusal::new(ErrorCode::Unavailable, message).retry_after_ms(5_000)
         }
     }
 }

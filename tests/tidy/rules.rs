@@ -104,6 +104,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
             "bot/",
             "encoder/pool.rs",
             "http/",
+            "hub/",
             "identity/",
             "preview.rs",
             "reload.rs",

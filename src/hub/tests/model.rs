@@ -278,7 +278,7 @@ impl Run {
             Request::Change(change) => (change.digest(), None),
             _ => return,
         };
-        if entry.digest != digest {
+        if *entry.digest != digest {
             // The last try said something else and is refused; an earlier one was acked.
             return;
         }

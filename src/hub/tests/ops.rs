@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::chat::request::PullFrom;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Op {
     Send(usize, u8),
     /// The same id again, with the same text or another.
