@@ -19,6 +19,7 @@ pub mod metrics;
 mod model;
 mod openai;
 mod openapi;
+mod page;
 mod preview;
 mod rasa;
 mod review;
@@ -101,6 +102,7 @@ pub fn router(state: AppState) -> Router {
     let document = openapi::Document(format!("{document}\n").into());
     routes
         .merge(chat::routes())
+        .merge(page::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::Extension(document))
