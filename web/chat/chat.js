@@ -213,7 +213,7 @@ class Client {
 
   async token(renew) {
     const held = JSON.parse(localStorage.getItem('kefu.token') ?? 'null');
-    if (held && !renew && number(held.expires_ms) - Date.now() > 864e5) return held.token;
+    if (held && !renew && Date.now() < held.renew_ms) return held.token;
     const ask = (path, body) => fetch(path, {
       method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ app_id: 'default', ...body }),
     });
@@ -221,6 +221,7 @@ class Client {
     if (!answer?.ok && (!held || answer.status < 429)) answer = await ask('/v1/visitors');
     if (!answer.ok) throw new Error(`no token: ${answer.status}`);
     const given = await answer.json();
+    given.renew_ms = (Date.now() + number(given.expires_ms)) / 2;
     localStorage.setItem('kefu.token', JSON.stringify(given));
     return given.token;
   }
@@ -427,7 +428,7 @@ class Client {
   }
 
   epoch(epoch = '') {
-    if (epoch && this.log.epoch && epoch !== this.log.epoch) this.adopt({ ...this.conversation, logEpoch: epoch }, 0);
+    if (epoch && this.log.epoch && epoch !== this.log.epoch) this.adopt({ ...this.conversation, logEpoch: epoch });
     this.log.epoch ||= epoch;
   }
 
@@ -483,9 +484,9 @@ const WORDS = {
     title: 'Kefu 客服', hello: '您好，有什么可以帮您？', try: '试试这些问题', write: '输入消息', send: '发送',
     save: '保存', cancel: '取消', edit: '修改', recall: '撤回', retry: '重试', discard: '删除', editing: '正在修改消息', older: '更早的消息', bottom: '有新消息 ↓',
     queued: '等待发送', sending: '发送中', failed: '未送达', sent: '已送达', read: '已读', edited: '已修改', recalled: '消息已撤回', typing: '对方正在输入…',
-    bot: '机器人', agent: '客服', you: '我', owner: '接待', queue: '排队中', place: (n) => `第 ${n} 位`, wait: (n) => `约 ${n} 分钟`, nobody: '暂无人接待',
+    bot: '机器人', agent: '客服', you: '我', queue: '排队中', place: (n) => `第 ${n} 位`, wait: (n) => `约 ${n} 分钟`, nobody: '暂无人接待',
     states: ['空闲', '等您回答', '处理中', '等您确认'], steps: '显示对话步骤', transport: '连接方式', auto: '自动', poll: '长轮询',
-    on: '已连接', trying: '连接中…', off: '已断开，稍后重连', again: '重新连接', stopped: (code) => `连接已结束（${code}）`, log: '聊天记录', state: '对话状态',
+    on: '已连接', trying: '连接中', off: '已断开', again: '重新连接', stopped: (code) => `已结束（${code}）`, log: '聊天记录', state: '对话状态',
     took: (who) => `${who} 为您服务`, queued_for: '正在为您转接人工客服', back: '机器人继续为您服务', resolved: '本次会话已结束，再发消息即可重新开始',
     actions: { requested: '已提交，正在办理', done: '办理完成', failed: '办理失败' }, language: 'English',
     ask: ['我的快递怎么还没到', '取消订单', '可以开发票吗', '我要退款', '转人工'],
@@ -494,9 +495,9 @@ const WORDS = {
     title: 'Kefu support', hello: 'Hello! How can we help?', try: 'Try one of these', write: 'Write a message', send: 'Send',
     save: 'Save', cancel: 'Cancel', edit: 'Edit', recall: 'Take back', retry: 'Retry', discard: 'Delete', editing: 'Editing a message', older: 'Earlier messages', bottom: 'New messages ↓',
     queued: 'waiting', sending: 'sending', failed: 'not sent', sent: 'sent', read: 'read', edited: 'edited', recalled: 'Message taken back', typing: 'Typing…',
-    bot: 'Bot', agent: 'Agent', you: 'You', owner: 'With you', queue: 'In the queue', place: (n) => `no. ${n}`, wait: (n) => `about ${n} min`, nobody: 'Nobody here',
+    bot: 'Bot', agent: 'Agent', you: 'You', queue: 'In the queue', place: (n) => `no. ${n}`, wait: (n) => `about ${n} min`, nobody: 'Nobody here',
     states: ['Idle', 'Your answer', 'Processing', 'Yes or no?'], steps: 'Show the steps of the dialogue', transport: 'Connection', auto: 'Automatic', poll: 'Long-poll',
-    on: 'connected', trying: 'connecting…', off: 'offline, will try again', again: 'Reconnect', stopped: (code) => `The connection ended (${code})`, log: 'Conversation', state: 'State of the dialogue',
+    on: 'connected', trying: 'connecting', off: 'offline', again: 'Reconnect', stopped: (code) => `ended (${code})`, log: 'Conversation', state: 'State of the dialogue',
     took: (who) => `${who} is with you now`, queued_for: 'You will be connected to a person', back: 'The bot is with you again', resolved: 'This is closed; write again to go on',
     actions: { requested: 'Submitted, in progress', done: 'Done', failed: 'Failed' }, language: '中文',
     ask: ['where is my order', 'cancel my order', 'can I get an invoice', 'I want a refund', 'talk to a human'],
@@ -520,11 +521,13 @@ function start() {
   // Who this is: a tab is a device of its own, so that tabs do not fence each other.
   const stored = (storage, key) => storage.getItem(key) ?? (storage.setItem(key, crypto.getRandomValues(new Uint32Array(3)).join('-')), storage.getItem(key));
   const device = async () => {
-    const name = () => `${stored(localStorage, 'kefu.device')}.${stored(sessionStorage, 'kefu.tab')}`;
-    const held = await new Promise((done) => navigator.locks?.request(name(), { ifAvailable: true },
-      (lock) => (done(lock), lock && new Promise(() => {}))) ?? done(true));
-    if (!held) sessionStorage.removeItem('kefu.tab'); // A copy of a tab, which goes on as another device.
-    return name();
+    for (;;) {
+      const name = `${stored(localStorage, 'kefu.device')}.${stored(sessionStorage, 'kefu.tab')}`;
+      const free = await new Promise((done) => navigator.locks?.request(name, { ifAvailable: true },
+        (lock) => (done(lock), lock && new Promise(() => {}))) ?? done(true));
+      if (free) return name;
+      sessionStorage.removeItem('kefu.tab'); // The copy of a tab goes on as another device.
+    }
   };
 
   function speak(to) {
@@ -538,7 +541,7 @@ function start() {
     text.placeholder = words.write;
     $('states').replaceChildren(...words.states.map((word, i) => make('li', { textContent: word, title: STATES[i] })));
     $('ask').replaceChildren(...words.ask.map((say) => make('button', { type: 'button', textContent: say, onclick: () => client.say(say) })));
-    for (const item of items.values()) draw(item);
+    quietly(() => items.forEach(draw));
     if (client) { show.state(); show.link(); show.outbox(); }
     compose();
   }
@@ -550,6 +553,13 @@ function start() {
     const end = own || atEnd();
     change();
     if (end) toEnd();
+  }
+
+  /** Changes the log without having it read out. */
+  function quietly(change) {
+    log.setAttribute('aria-live', 'off');
+    change();
+    requestAnimationFrame(() => log.setAttribute('aria-live', 'polite'));
   }
 
   const button = (word, onclick) => make('button', { type: 'button', textContent: words[word], onclick });
@@ -651,8 +661,8 @@ function start() {
       const names = { ws: 'WebSocket', sse: 'SSE', poll: words.poll };
       const up = link ? 'on' : stopped ? 'stopped' : client?.next || client?.asking ? 'trying' : 'off';
       $('link').className = up;
-      $('link').textContent = link ? names[link.kind] : up === 'stopped' ? words.stopped(stopped) : `${names[kind]} ${words[up]}`;
-      $('link').title = link ? words.on : '';
+      $('link').textContent = link ? names[link.kind] : up === 'stopped' ? words.stopped(stopped) : words[up];
+      $('link').title = link ? words.on : names[kind] ?? '';
       $('again').hidden = up !== 'stopped' && up !== 'off';
     },
     state() {
@@ -687,9 +697,8 @@ function start() {
     older(messages) {
       const height = scroll.scrollHeight, first = !items.size, later = [...items];
       items.clear();
-      const read_ = messages.map((message) => read(message, false)).filter(Boolean);
-      log.prepend(...read_.map(place));
-      for (const message of messages) read(message, false);
+      quietly(() => log.prepend(...messages.map((message) => read(message, false)).filter(Boolean).map(place)));
+      for (const message of messages) read(message, false); // What is placed now may have been edited.
       for (const [seq, item] of later) items.set(seq, item);
       if (first) toEnd(); else scroll.scrollTop += scroll.scrollHeight - height;
       choices();
@@ -712,7 +721,7 @@ function start() {
     readBy({ user, seq }) {
       if (user?.role === 'ROLE_VISITOR') return;
       readBy = Math.max(readBy, number(seq));
-      for (const item of items.values()) if (item.mine) draw(item);
+      quietly(() => items.forEach((item) => item.mine && draw(item)));
     },
     typing({ user, on }) {
       if (user?.role === 'ROLE_VISITOR') return;
@@ -730,7 +739,7 @@ function start() {
           return make('li', { className: `message mine ${entry.state}` }, make('p', { textContent: what }), make('footer', {}, meta, acts));
         }));
         choices();
-      }, client.outbox.entries.some((one) => one.state !== 'failed'));
+      }, client.outbox.entries.some((one) => one.kind === 'send' && one.state !== 'failed'));
     },
   };
 
