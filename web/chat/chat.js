@@ -2,7 +2,11 @@
 // Top down: the pure parts, which chat.test.mjs tests; links, one for each transport; the client; the page.
 
 export const number = (value) => Number(value ?? 0); // uint64 is a string; seq and times stay below 2^53
-const LASTS_MS = 30_000, ACK_MS = 15_000, PONG_MS = 10_000, KEEP_MS = 6.5 * 864e5, IN_FLIGHT = 32;
+const LASTS_MS = 30_000,
+  ACK_MS = 15_000,
+  PONG_MS = 10_000,
+  KEEP_MS = 6.5 * 864e5,
+  IN_FLIGHT = 32;
 
 /** How long to wait before try `n`: full jitter. */
 export const backOff = (n, random = Math.random) => random() * Math.min(30_000, 500 * 2 ** n);
@@ -54,8 +58,12 @@ export class Log {
     this.first = Math.max(this.first, number(firstSeq));
     this.last = Math.max(this.last, number(lastSeq));
   }
-  get behind() { return this.cursor === null || this.last > this.cursor; }
-  get hasOlder() { return this.cursor !== null && this.base > this.first; }
+  get behind() {
+    return this.cursor === null || this.last > this.cursor;
+  }
+  get hasOlder() {
+    return this.cursor !== null && this.base > this.first;
+  }
 }
 
 /** Changes without an Ack, in the order of their making. They outlive the page, one key each, so that a tab
@@ -63,9 +71,12 @@ export class Log {
 export class Outbox {
   constructor(storage, now) {
     this.storage = storage;
-    this.entries = Object.keys(storage).filter((key) => key.startsWith('kefu.out.'))
-      .map((key) => JSON.parse(storage.getItem(key))).filter((one) => now - one.at < KEEP_MS || this.drop(one.id))
-      .map((one) => ({ state: 'queued', ...one })).sort((a, b) => a.at - b.at);
+    this.entries = Object.keys(storage)
+      .filter((key) => key.startsWith('kefu.out.'))
+      .map((key) => JSON.parse(storage.getItem(key)))
+      .filter((one) => now - one.at < KEEP_MS || this.drop(one.id))
+      .map((one) => ({ state: 'queued', ...one }))
+      .sort((a, b) => a.at - b.at);
   }
   add(kind, body, now) {
     const entry = { id: newId(), kind, body, at: Math.max(now, (this.entries.at(-1)?.at ?? 0) + 1), state: 'queued' };
@@ -75,17 +86,24 @@ export class Outbox {
   keep(entry) {
     const { id, kind, body, at, why } = entry;
     const state = entry.state === 'failed' ? 'failed' : 'queued';
-    try { this.storage.setItem(`kefu.out.${id}`, JSON.stringify({ id, kind, body, at, why, state })); } catch { /* full: it lives as long as the page */ }
+    try {
+      this.storage.setItem(`kefu.out.${id}`, JSON.stringify({ id, kind, body, at, why, state }));
+    } catch {
+      /* full: it lives as long as the page */
+    }
     return entry;
   }
   drop(id) {
     this.storage.removeItem(`kefu.out.${id}`);
     if (this.entries) this.entries = this.entries.filter((one) => one.id !== id);
   }
-  find(id) { return this.entries.find((one) => one.id === id); }
+  find(id) {
+    return this.entries.find((one) => one.id === id);
+  }
   /** What to send now; not past an entry that waits, since order counts. */
   due(now) {
-    const sent = this.entries.filter((one) => one.state === 'sent').length, due = [];
+    const sent = this.entries.filter((one) => one.state === 'sent').length,
+      due = [];
     for (const entry of this.entries) {
       if (entry.state !== 'queued') continue;
       if (entry.notBefore > now || sent + due.length >= IN_FLIGHT) break;
@@ -102,10 +120,13 @@ export class Outbox {
 // Links. Each numbers its requests from 1 and ends once, with a close code.
 
 function open(kind, hello, on) {
-  let seq = 0, over = false, carry = () => {}, hangUp = () => {};
+  let seq = 0,
+    over = false,
+    carry = () => {},
+    hangUp = () => {};
   const link = { kind, spoke: Date.now(), pinged: 0, welcomed: 0, pulls: new Map() };
   const frame = (body) => ({ header: { seq: String(++seq) }, body });
-  link.send = (body) => (link.spoke = Date.now(), carry(frame(body)), seq);
+  link.send = (body) => ((link.spoke = Date.now()), carry(frame(body)), seq);
   link.end = (code = 1006, waitMs = 0) => {
     if (over) return;
     over = true;
@@ -113,7 +134,12 @@ function open(kind, hello, on) {
     hangUp(code);
     on.closed(link, code, waitMs);
   };
-  const got = ({ header, body }) => { if (!over && body) { link.pinged = 0; on.frame(link, number(header?.seq), body); } };
+  const got = ({ header, body }) => {
+    if (!over && body) {
+      link.pinged = 0;
+      on.frame(link, number(header?.seq), body);
+    }
+  };
   const late = setTimeout(() => link.welcomed || link.end(), 10_000);
   const first = frame({ hello });
   first.header.clientId = on.device;
@@ -133,13 +159,27 @@ function socket(link, hello, got) {
 }
 
 function http(link, hello, got) {
-  const stop = new AbortController(), queue = [];
-  let path = '', posting = false, events;
-  const post = (url, body) => fetch(url, {
-    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body), signal: stop.signal,
-  });
+  const stop = new AbortController();
+  const queue = [];
+  let path = '';
+  let posting = false;
+  let events;
+  const post = (url, body) =>
+    fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: stop.signal,
+    });
   const fail = async (answer) => {
-    const codes = { token_expired: 4102, unauthorized: 4101, origin_refused: 4105, rate_limited: 4003, busy: 4003, too_large: 4104 };
+    const codes = {
+      token_expired: 4102,
+      unauthorized: 4101,
+      origin_refused: 4105,
+      rate_limited: 4003,
+      busy: 4003,
+      too_large: 4104,
+    };
     const text = (await answer.text()).toLowerCase();
     const named = Object.keys(codes).find((name) => text.includes(name));
     link.end(codes[named] ?? 1006, 1000 * number(answer.headers.get('retry-after')));
@@ -155,7 +195,10 @@ function http(link, hello, got) {
   };
   const poll = async () => {
     for (let after = 0; ;) {
-      const answer = await fetch(`${path}/poll?after=${after}&wait_ms=25000`, { signal: stop.signal, cache: 'no-store' });
+      const answer = await fetch(`${path}/poll?after=${after}&wait_ms=25000`, {
+        signal: stop.signal,
+        cache: 'no-store',
+      });
       if (!answer.ok) return fail(answer);
       for (const { id, frame, close } of await answer.json()) {
         if (close) return link.end(close.code);
@@ -196,28 +239,52 @@ function http(link, hello, got) {
 const ORDER = ['ws', 'sse', 'poll'];
 
 class Client {
+  link = null; // The one in use.
+  next = null; // One that is on its way, perhaps to replace it.
+  level = 0; // Which of ORDER.
+  tries = 0;
+  timer = 0;
+  hurried = false; // Whether it came back at once already.
+  renewed = false; // Whether the token is new since the last Welcome.
+  stopped = 0; // The close code after which it does not come back by itself.
+  upAfter = 60_000; // When to try WebSocket again.
+  upAt = 0;
+  me = null;
+  limits = {};
+  conversation = null;
+  log = new Log();
+  reads = 0; // How far the server knows that it was read.
+
   constructor(show, device, transport) {
     Object.assign(this, { show, device, wanted: ORDER.includes(transport) ? transport : 'auto' });
-    Object.assign(this, { level: 0, tries: 0, link: null, next: null, timer: 0, conversation: null, log: new Log() });
-    Object.assign(this, { me: null, limits: {}, upAfter: 60_000, upAt: 0, hurried: false, stopped: 0, reads: 0, renewed: false });
     this.outbox = new Outbox(localStorage, Date.now());
     setInterval(() => this.tick(Date.now()), 1000);
     addEventListener('online', () => this.hurry());
-    document.addEventListener('visibilitychange', () => { if (!document.hidden) { this.hurry(); this.read(); } });
+    document.addEventListener('visibilitychange', () => {
+      if (!document.hidden) {
+        this.hurry();
+        this.read();
+      }
+    });
     addEventListener('pagehide', () => this.link?.end(1000));
     addEventListener('pageshow', ({ persisted }) => persisted && this.again());
     this.connect();
   }
 
-  get kind() { return this.wanted === 'auto' ? ORDER[this.level] : this.wanted; }
+  get kind() {
+    return this.wanted === 'auto' ? ORDER[this.level] : this.wanted;
+  }
 
   async token(renew) {
     const held = JSON.parse(localStorage.getItem('kefu.token') ?? 'null');
     if (held && !renew && Date.now() < held.renew_ms) return held.token;
-    const ask = (path, body) => fetch(path, {
-      method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ app_id: 'default', ...body }),
-    });
-    let answer = held && await ask('/v1/visitors/renew', { token: held.token });
+    const ask = (path, body) =>
+      fetch(path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ app_id: 'default', ...body }),
+      });
+    let answer = held && (await ask('/v1/visitors/renew', { token: held.token }));
     if (!answer?.ok && (!held || answer.status < 429)) answer = await ask('/v1/visitors');
     if (!answer.ok) throw new Error(`no token: ${answer.status}`);
     const given = await answer.json();
@@ -233,12 +300,24 @@ class Client {
     this.asking = true;
     this.show.link();
     let token;
-    try { token = await this.token(this.renew); this.renew = false; } catch { /* as a link that failed */ }
+    try {
+      token = await this.token(this.renew);
+      this.renew = false;
+    } catch {
+      /* as a link that failed */
+    }
     this.asking = false;
     if (!token) return this.later();
     const { conversation: id, log } = this;
-    const cursors = id && log.cursor !== null ? [{ conversation: id.conversation, seq: String(log.cursor), logEpoch: log.epoch }] : [];
-    this.next = open(kind ?? this.kind, { appId: 'default', token, cursors, agent: 'kefu-page/1', lang: this.show.lang() }, this.ears());
+    const cursors =
+      id && log.cursor !== null
+        ? [{ conversation: id.conversation, seq: String(log.cursor), logEpoch: log.epoch }]
+        : [];
+    this.next = open(
+      kind ?? this.kind,
+      { appId: 'default', token, cursors, agent: 'kefu-page/1', lang: this.show.lang() },
+      this.ears(),
+    );
     this.show.link();
   }
 
@@ -260,18 +339,25 @@ class Client {
       this.link = null;
       this.outbox.requeue();
       this.show.outbox();
-      if (Date.now() - link.welcomed > LASTS_MS) { this.tries = 0; this.hurried = false; }
+      if (Date.now() - link.welcomed > LASTS_MS) {
+        this.tries = 0;
+        this.hurried = false;
+      }
       // A way on which no answer ever came is of no use, however well it began.
-      if (!link.heard && code < 4000 && code !== 1001 && this.wanted === 'auto') this.level = (this.level + 1) % ORDER.length;
+      if (!link.heard && code < 4000 && code !== 1001 && this.wanted === 'auto')
+        this.level = (this.level + 1) % ORDER.length;
       if (this.next) return; // It was fenced by the one that follows.
     } else return;
     const what = closing(code);
-    if (what === 'stop' || what === 'token' && this.renewed) {
+    if (what === 'stop' || (what === 'token' && this.renewed)) {
       this.stopped = code;
       return this.show.link();
     }
     if (what === 'token') this.renew = this.renewed = true;
-    if ((what === 'now' || what === 'token') && !this.hurried) { this.hurried = true; return this.connect(); }
+    if ((what === 'now' || what === 'token') && !this.hurried) {
+      this.hurried = true;
+      return this.connect();
+    }
     this.later(waitMs);
   }
 
@@ -281,16 +367,24 @@ class Client {
     this.show.link();
   }
 
-  hurry() { if (!this.link && !this.next && !this.stopped) this.connect(); }
+  hurry() {
+    if (!this.link && !this.next && !this.stopped) this.connect();
+  }
 
-  again() { this.stopped = this.tries = 0; this.hurry(); }
+  again() {
+    this.stopped = this.tries = 0;
+    this.hurry();
+  }
 
   /** Another transport, in the middle of whatever is going on. */
   use(transport) {
     this.wanted = transport;
     this.next?.end();
     this.level = this.tries = 0;
-    if (this.link?.kind !== this.kind) { this.stopped = 0; this.connect(); }
+    if (this.link?.kind !== this.kind) {
+      this.stopped = 0;
+      this.connect();
+    }
   }
 
   tick(now) {
@@ -298,7 +392,10 @@ class Client {
     if (!link) return;
     if (link.pinged && now - link.pinged > PONG_MS) return link.end();
     if (!link.pinged && now - link.spoke >= (number(this.limits.pingEveryMs) || 25_000)) this.ping(now);
-    if (outbox.entries.some((one) => one.state === 'sent' && one.sentAt < now - ACK_MS)) { outbox.requeue(now - ACK_MS); this.show.outbox(); }
+    if (outbox.entries.some((one) => one.state === 'sent' && one.sentAt < now - ACK_MS)) {
+      outbox.requeue(now - ACK_MS);
+      this.show.outbox();
+    }
     this.flush(now);
     if (this.conversation && this.log.behind) this.pull(now);
     if (this.wanted === 'auto' && this.level && !this.next && now > this.upAt) {
@@ -345,7 +442,8 @@ class Client {
   /** Asks for what is missing, or for what lies before. One at a time in each direction. */
   pull(now = Date.now(), back = this.log.cursor === null) {
     const { link, log, conversation } = this;
-    if (!link || !conversation || [...link.pulls.values()].some((one) => one.back === back && now - one.at < 10_000)) return;
+    if (!link || !conversation || [...link.pulls.values()].some((one) => one.back === back && now - one.at < 10_000))
+      return;
     const from = log.cursor === null ? log.last + 1 : log.base;
     const where = back ? { beforeSeq: String(from) } : { afterSeq: String(log.cursor) };
     const request = link.send({ pull: { conversation: conversation.conversation, ...where, limit: back ? 50 : 200 } });
@@ -360,7 +458,8 @@ class Client {
   }
 
   typing(on) {
-    if (this.link && this.conversation) this.link.send({ typing: { conversation: this.conversation.conversation, on } });
+    if (this.link && this.conversation)
+      this.link.send({ typing: { conversation: this.conversation.conversation, on } });
   }
 
   // What comes in.
@@ -370,16 +469,23 @@ class Client {
     const mine = value.conversation === this.conversation?.conversation;
     if (request > 1) link.heard = true;
     switch (kind) {
-      case 'welcome': return this.welcome(link, value);
-      case 'ack': return this.ack(value);
-      case 'error': return this.refused(link, request, value);
-      case 'range': return mine && this.range(link, request, value);
+      case 'welcome':
+        return this.welcome(link, value);
+      case 'ack':
+        return this.ack(value);
+      case 'error':
+        return this.refused(link, request, value);
+      case 'range':
+        return mine && this.range(link, request, value);
       case 'deliver':
         if (!this.conversation) this.adopt({ conversation: value.conversation }, 0);
         return value.conversation === this.conversation.conversation && this.took(this.log.take(value.messages ?? []));
-      case 'conversation': return this.changed(value);
-      case 'readState': return mine && this.show.readBy(value);
-      case 'typingNotice': return mine && this.show.typing(value);
+      case 'conversation':
+        return this.changed(value);
+      case 'readState':
+        return mine && this.show.readBy(value);
+      case 'typingNotice':
+        return mine && this.show.typing(value);
     }
   }
 
@@ -388,7 +494,10 @@ class Client {
     Object.assign(this, { link, next: null, limits, renewed: false });
     link.welcomed = Date.now();
     old?.end();
-    if (link.kind === 'ws') { this.level = 0; this.upAfter = 60_000; }
+    if (link.kind === 'ws') {
+      this.level = 0;
+      this.upAfter = 60_000;
+    }
     this.upAt ||= Date.now() + this.upAfter;
     if (this.me && this.me.id !== user.id) this.forget();
     this.me = user;
@@ -440,7 +549,8 @@ class Client {
     if (this.conversation.conversation === conversation) {
       this.epoch(logEpoch);
       const { kind, body } = entry;
-      const content = kind === 'send' ? { text: { text: body.text } } : kind === 'edit' ? { edited: body } : { recalled: body };
+      const content =
+        kind === 'send' ? { text: { text: body.text } } : kind === 'edit' ? { edited: body } : { recalled: body };
       this.took(this.log.take([{ seq, atMs, sender: this.me, clientMsgId, ...content }]));
     }
     this.flush();
@@ -448,11 +558,16 @@ class Client {
   }
 
   refused(link, request, { code, message, retryable, retryAfterMs, clientMsgId }) {
-    const entry = this.outbox.entries.find((one) => one.id === clientMsgId || one.state === 'sent' && one.request === request && link === this.link);
+    const entry = this.outbox.entries.find(
+      (one) => one.id === clientMsgId || (one.state === 'sent' && one.request === request && link === this.link),
+    );
     link.pulls.delete(request);
     if (!entry) return;
-    const wait = number(retryAfterMs) + backOff(entry.tries = (entry.tries ?? 0) + 1);
-    Object.assign(entry, retryable ? { state: 'queued', notBefore: Date.now() + wait } : { state: 'failed', why: message, code });
+    const wait = number(retryAfterMs) + backOff((entry.tries = (entry.tries ?? 0) + 1));
+    Object.assign(
+      entry,
+      retryable ? { state: 'queued', notBefore: Date.now() + wait } : { state: 'failed', why: message, code },
+    );
     this.outbox.keep(entry);
     this.show.outbox();
   }
@@ -481,30 +596,109 @@ class Client {
 
 const WORDS = {
   zh: {
-    title: 'Kefu 客服', hello: '您好，有什么可以帮您？', try: '试试这些问题', write: '输入消息', send: '发送',
-    save: '保存', cancel: '取消', edit: '修改', recall: '撤回', retry: '重试', discard: '删除', editing: '正在修改消息', older: '更早的消息', bottom: '有新消息 ↓',
-    queued: '等待发送', sending: '发送中', failed: '未送达', sent: '已送达', read: '已读', edited: '已修改', recalled: '消息已撤回', typing: '对方正在输入…',
-    bot: '机器人', agent: '客服', you: '我', queue: '排队中', place: (n) => `第 ${n} 位`, wait: (n) => `约 ${n} 分钟`, nobody: '暂无人接待',
-    states: ['空闲', '等您回答', '处理中', '等您确认'], steps: '显示对话步骤', transport: '连接方式', auto: '自动', poll: '长轮询',
-    on: '已连接', trying: '连接中', off: '已断开', again: '重新连接', stopped: (code) => `已结束（${code}）`, log: '聊天记录', state: '对话状态',
-    took: (who) => `${who} 为您服务`, queued_for: '正在为您转接人工客服', back: '机器人继续为您服务', resolved: '本次会话已结束，再发消息即可重新开始',
-    actions: { requested: '已提交，正在办理', done: '办理完成', failed: '办理失败' }, language: 'English',
+    title: 'Kefu 客服',
+    hello: '您好，有什么可以帮您？',
+    try: '试试这些问题',
+    write: '输入消息',
+    send: '发送',
+    save: '保存',
+    cancel: '取消',
+    edit: '修改',
+    recall: '撤回',
+    retry: '重试',
+    discard: '删除',
+    editing: '正在修改消息',
+    older: '更早的消息',
+    bottom: '有新消息 ↓',
+    queued: '等待发送',
+    sending: '发送中',
+    failed: '未送达',
+    sent: '已送达',
+    read: '已读',
+    edited: '已修改',
+    recalled: '消息已撤回',
+    typing: '对方正在输入…',
+    bot: '机器人',
+    agent: '客服',
+    you: '我',
+    queue: '排队中',
+    place: (n) => `第 ${n} 位`,
+    wait: (n) => `约 ${n} 分钟`,
+    nobody: '暂无人接待',
+    states: ['空闲', '等您回答', '处理中', '等您确认'],
+    steps: '显示对话步骤',
+    transport: '连接方式',
+    auto: '自动',
+    poll: '长轮询',
+    on: '已连接',
+    trying: '连接中',
+    off: '已断开',
+    again: '重新连接',
+    stopped: (code) => `已结束（${code}）`,
+    log: '聊天记录',
+    state: '对话状态',
+    took: (who) => `${who} 为您服务`,
+    queued_for: '正在为您转接人工客服',
+    back: '机器人继续为您服务',
+    resolved: '本次会话已结束，再发消息即可重新开始',
+    actions: { requested: '已提交，正在办理', done: '办理完成', failed: '办理失败' },
+    language: 'English',
     ask: ['我的快递怎么还没到', '取消订单', '可以开发票吗', '我要退款', '转人工'],
   },
   en: {
-    title: 'Kefu support', hello: 'Hello! How can we help?', try: 'Try one of these', write: 'Write a message', send: 'Send',
-    save: 'Save', cancel: 'Cancel', edit: 'Edit', recall: 'Take back', retry: 'Retry', discard: 'Delete', editing: 'Editing a message', older: 'Earlier messages', bottom: 'New messages ↓',
-    queued: 'waiting', sending: 'sending', failed: 'not sent', sent: 'sent', read: 'read', edited: 'edited', recalled: 'Message taken back', typing: 'Typing…',
-    bot: 'Bot', agent: 'Agent', you: 'You', queue: 'In the queue', place: (n) => `no. ${n}`, wait: (n) => `about ${n} min`, nobody: 'Nobody here',
-    states: ['Idle', 'Your answer', 'Processing', 'Yes or no?'], steps: 'Show the steps of the dialogue', transport: 'Connection', auto: 'Automatic', poll: 'Long-poll',
-    on: 'connected', trying: 'connecting', off: 'offline', again: 'Reconnect', stopped: (code) => `ended (${code})`, log: 'Conversation', state: 'State of the dialogue',
-    took: (who) => `${who} is with you now`, queued_for: 'You will be connected to a person', back: 'The bot is with you again', resolved: 'This is closed; write again to go on',
-    actions: { requested: 'Submitted, in progress', done: 'Done', failed: 'Failed' }, language: '中文',
+    title: 'Kefu support',
+    hello: 'Hello! How can we help?',
+    try: 'Try one of these',
+    write: 'Write a message',
+    send: 'Send',
+    save: 'Save',
+    cancel: 'Cancel',
+    edit: 'Edit',
+    recall: 'Take back',
+    retry: 'Retry',
+    discard: 'Delete',
+    editing: 'Editing a message',
+    older: 'Earlier messages',
+    bottom: 'New messages ↓',
+    queued: 'waiting',
+    sending: 'sending',
+    failed: 'not sent',
+    sent: 'sent',
+    read: 'read',
+    edited: 'edited',
+    recalled: 'Message taken back',
+    typing: 'Typing…',
+    bot: 'Bot',
+    agent: 'Agent',
+    you: 'You',
+    queue: 'In the queue',
+    place: (n) => `no. ${n}`,
+    wait: (n) => `about ${n} min`,
+    nobody: 'Nobody here',
+    states: ['Idle', 'Your answer', 'Processing', 'Yes or no?'],
+    steps: 'Show the steps of the dialogue',
+    transport: 'Connection',
+    auto: 'Automatic',
+    poll: 'Long-poll',
+    on: 'connected',
+    trying: 'connecting',
+    off: 'offline',
+    again: 'Reconnect',
+    stopped: (code) => `ended (${code})`,
+    log: 'Conversation',
+    state: 'State of the dialogue',
+    took: (who) => `${who} is with you now`,
+    queued_for: 'You will be connected to a person',
+    back: 'The bot is with you again',
+    resolved: 'This is closed; write again to go on',
+    actions: { requested: 'Submitted, in progress', done: 'Done', failed: 'Failed' },
+    language: '中文',
     ask: ['where is my order', 'cancel my order', 'can I get an invoice', 'I want a refund', 'talk to a human'],
   },
 };
 const STATES = ['Idle', 'WaitingReply', 'Processing', 'WaitingConfirm'];
-const state = (name = '') => Math.max(0, ['IDLE', 'WAITING_REPLY', 'PROCESSING', 'WAITING_CONFIRM'].indexOf(name.replace('DIALOGUE_STATE_', '')));
+const state = (name = '') =>
+  Math.max(0, ['IDLE', 'WAITING_REPLY', 'PROCESSING', 'WAITING_CONFIRM'].indexOf(name.replace('DIALOGUE_STATE_', '')));
 
 function make(tag, props = {}, ...children) {
   const node = Object.assign(document.createElement(tag), props);
@@ -514,17 +708,34 @@ function make(tag, props = {}, ...children) {
 
 function start() {
   const $ = (id) => document.getElementById(id);
-  const log = $('log'), scroll = $('scroll'), pending = $('pending'), text = $('text');
+  const log = $('log'),
+    scroll = $('scroll'),
+    pending = $('pending'),
+    text = $('text');
   const items = new Map();
-  let words, lang, client, editing = null, readBy = 0, typed = 0, typingEnds = 0;
+  let words,
+    lang,
+    client,
+    editing = null,
+    readBy = 0,
+    typed = 0,
+    typingEnds = 0;
 
   // Who this is: a tab is a device of its own, so that tabs do not fence each other.
-  const stored = (storage, key) => storage.getItem(key) ?? (storage.setItem(key, crypto.getRandomValues(new Uint32Array(3)).join('-')), storage.getItem(key));
+  const stored = (storage, key) =>
+    storage.getItem(key) ??
+    (storage.setItem(key, crypto.getRandomValues(new Uint32Array(3)).join('-')), storage.getItem(key));
   const device = async () => {
     for (;;) {
       const name = `${stored(localStorage, 'kefu.device')}.${stored(sessionStorage, 'kefu.tab')}`;
-      const free = await new Promise((done) => navigator.locks?.request(name, { ifAvailable: true },
-        (lock) => (done(lock), lock && new Promise(() => {}))) ?? done(true));
+      const free = await new Promise(
+        (done) =>
+          navigator.locks?.request(
+            name,
+            { ifAvailable: true },
+            (lock) => (done(lock), lock && new Promise(() => {})),
+          ) ?? done(true),
+      );
       if (free) return name;
       sessionStorage.removeItem('kefu.tab'); // The copy of a tab goes on as another device.
     }
@@ -537,17 +748,27 @@ function start() {
     document.documentElement.lang = lang === 'zh' ? 'zh-CN' : 'en';
     document.title = words.title;
     for (const node of document.querySelectorAll('[data-w]')) node.textContent = words[node.dataset.w];
-    for (const node of document.querySelectorAll('[data-label]')) node.setAttribute('aria-label', words[node.dataset.label]);
+    for (const node of document.querySelectorAll('[data-label]'))
+      node.setAttribute('aria-label', words[node.dataset.label]);
     text.placeholder = words.write;
     $('states').replaceChildren(...words.states.map((word, i) => make('li', { textContent: word, title: STATES[i] })));
-    $('ask').replaceChildren(...words.ask.map((say) => make('button', { type: 'button', textContent: say, onclick: () => client.say(say) })));
+    $('ask').replaceChildren(
+      ...words.ask.map((say) => make('button', { type: 'button', textContent: say, onclick: () => client.say(say) })),
+    );
     quietly(() => items.forEach(draw));
-    if (client) { show.state(); show.link(); show.outbox(); }
+    if (client) {
+      show.state();
+      show.link();
+      show.outbox();
+    }
     compose();
   }
 
   const atEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
-  const toEnd = () => { scroll.scrollTop = scroll.scrollHeight; $('bottom').hidden = true; };
+  const toEnd = () => {
+    scroll.scrollTop = scroll.scrollHeight;
+    $('bottom').hidden = true;
+  };
   /** Changes what is shown and stays at the end, or where the reader is. */
   function still(change, own) {
     const end = own || atEnd();
@@ -563,7 +784,10 @@ function start() {
   }
 
   const button = (word, onclick) => make('button', { type: 'button', textContent: words[word], onclick });
-  const clock = (at) => make('time', { textContent: new Date(number(at)).toLocaleTimeString(lang, { hour: '2-digit', minute: '2-digit' }) });
+  const clock = (at) =>
+    make('time', {
+      textContent: new Date(number(at)).toLocaleTimeString(lang, { hour: '2-digit', minute: '2-digit' }),
+    });
 
   /** What a message shows, or nothing. */
   function draw(item) {
@@ -574,15 +798,31 @@ function start() {
       return;
     }
     li.className = `message ${mine ? 'mine' : role} ${item.recalled ? 'recalled' : ''} kind-${item.kind}`;
-    const who = mine ? words.you : item.name && role === 'agent' ? item.name : words[role] ?? words.bot;
-    const marks = [clock(item.at), item.edited && !item.recalled && words.edited, mine && (item.seq <= readBy ? words.read : words.sent)];
+    const who = mine ? words.you : item.name && role === 'agent' ? item.name : (words[role] ?? words.bot);
+    const marks = [
+      clock(item.at),
+      item.edited && !item.recalled && words.edited,
+      mine && (item.seq <= readBy ? words.read : words.sent),
+    ];
     const meta = make('small', {}, who, ...marks.filter(Boolean).flatMap((mark) => [' · ', mark]));
-    const acts = mine && !item.recalled && make('span', { className: 'acts' }, button('edit', () => edit(item)), button('recall', () => change('recall', item)));
-    li.replaceChildren(make('p', { textContent: item.recalled ? words.recalled : item.text }), make('footer', {}, meta, acts));
+    const acts =
+      mine &&
+      !item.recalled &&
+      make(
+        'span',
+        { className: 'acts' },
+        button('edit', () => edit(item)),
+        button('recall', () => change('recall', item)),
+      );
+    li.replaceChildren(
+      make('p', { textContent: item.recalled ? words.recalled : item.text }),
+      make('footer', {}, meta, acts),
+    );
   }
 
   function read(message, live) {
-    const seq = number(message.seq), { text: said, edited, recalled, event, sender = {} } = message;
+    const seq = number(message.seq),
+      { text: said, edited, recalled, event, sender = {} } = message;
     const target = items.get(number((edited ?? recalled)?.seq));
     if (target) {
       // A message that was pulled is as it is now; an earlier text must not come back.
@@ -592,8 +832,15 @@ function start() {
     }
     if (said) {
       return {
-        seq, at: message.atMs, name: sender.name, role: (sender.role ?? '').replace('ROLE_', '').toLowerCase(), mine: sender.role === 'ROLE_VISITOR',
-        text: said.text ?? '', kind: (said.kind ?? '').replace('KIND_', '').toLowerCase(), options: said.options ?? [], recalled: number(said.recalledBy) > 0,
+        seq,
+        at: message.atMs,
+        name: sender.name,
+        role: (sender.role ?? '').replace('ROLE_', '').toLowerCase(),
+        mine: sender.role === 'ROLE_VISITOR',
+        text: said.text ?? '',
+        kind: (said.kind ?? '').replace('KIND_', '').toLowerCase(),
+        options: said.options ?? [],
+        recalled: number(said.recalledBy) > 0,
       };
     }
     const notice = event && happened(event);
@@ -601,7 +848,11 @@ function start() {
   }
 
   function happened({ owner, status, dialogue, action }) {
-    if (dialogue) return { step: true, notice: () => [dialogue.before, dialogue.after].map((one) => words.states[state(one)]).join(' → ') };
+    if (dialogue)
+      return {
+        step: true,
+        notice: () => [dialogue.before, dialogue.after].map((one) => words.states[state(one)]).join(' → '),
+      };
     if (action) return { notice: () => words.actions[action.state] ?? action.state };
     if (status?.after === 'STATUS_RESOLVED') return { notice: () => words.resolved };
     const holder = owner?.after?.holder;
@@ -611,7 +862,7 @@ function start() {
     return null;
   }
 
-  const place = (item) => (items.set(item.seq, item), item.li = make('li'), draw(item), item.li);
+  const place = (item) => (items.set(item.seq, item), (item.li = make('li')), draw(item), item.li);
 
   /** The choices of the last message, while nothing was said after it. */
   function choices() {
@@ -620,9 +871,19 @@ function start() {
     const options = waits || !last || last.mine || last.recalled ? [] : last.options;
     const confirm = last?.kind === 'confirm' && options.length === 2;
     $('choices').className = confirm ? 'confirm' : '';
-    $('choices').replaceChildren(...options.map(({ id, label }, i) => make('button', {
-      type: 'button', textContent: label, className: confirm ? ['yes', 'no'][i] : '', onclick: () => { client.say(label, id); text.focus(); },
-    })));
+    $('choices').replaceChildren(
+      ...options.map(({ id, label }, i) =>
+        make('button', {
+          type: 'button',
+          textContent: label,
+          className: confirm ? ['yes', 'no'][i] : '',
+          onclick: () => {
+            client.say(label, id);
+            text.focus();
+          },
+        }),
+      ),
+    );
   }
 
   function change(kind, { seq }, more = {}) {
@@ -646,7 +907,9 @@ function start() {
   function submit() {
     const said = text.value.trim();
     if (!said) return;
-    if (editing) { if (said !== editing.text) change('edit', editing, { text: said }); } else client.say(said);
+    if (editing) {
+      if (said !== editing.text) change('edit', editing, { text: said });
+    } else client.say(said);
     text.value = '';
     editing = null;
     typed = 0;
@@ -662,14 +925,19 @@ function start() {
       const up = link ? 'on' : stopped ? 'stopped' : client?.next || client?.asking ? 'trying' : 'off';
       $('link').className = up;
       $('link').textContent = link ? names[link.kind] : up === 'stopped' ? words.stopped(stopped) : words[up];
-      $('link').title = link ? words.on : names[kind] ?? '';
+      $('link').title = link ? words.on : (names[kind] ?? '');
       $('again').hidden = up !== 'stopped' && up !== 'off';
     },
     state() {
       const { dialogue, owner = {}, queuePosition, queueWaitMs } = client.conversation ?? {};
-      [...$('states').children].forEach((li, i) => (i === state(dialogue) ? li.setAttribute('aria-current', 'step') : li.removeAttribute('aria-current')));
+      [...$('states').children].forEach((li, i) =>
+        i === state(dialogue) ? li.setAttribute('aria-current', 'step') : li.removeAttribute('aria-current'),
+      );
       const wait = number(queueWaitMs) && words.wait(Math.ceil(number(queueWaitMs) / 60_000));
-      const held = { HOLDER_QUEUE: [words.queue, queuePosition && words.place(queuePosition), wait].filter(Boolean).join(' · '), HOLDER_NOBODY: words.nobody };
+      const held = {
+        HOLDER_QUEUE: [words.queue, queuePosition && words.place(queuePosition), wait].filter(Boolean).join(' · '),
+        HOLDER_NOBODY: words.nobody,
+      };
       const agent = owner.holder === 'HOLDER_AGENT';
       $('owner').textContent = held[owner.holder] ?? (agent ? `${words.agent} ${owner.agent?.name ?? ''}` : words.bot);
       $('owner').className = agent ? 'agent' : owner.holder === 'HOLDER_QUEUE' ? 'queue' : 'bot';
@@ -687,7 +955,10 @@ function start() {
           if (!item) continue;
           log.append(place(item));
           own ||= item.mine;
-          if (!item.mine && !item.notice) { typingEnds = 0; if (!end) $('bottom').hidden = false; }
+          if (!item.mine && !item.notice) {
+            typingEnds = 0;
+            if (!end) $('bottom').hidden = false;
+          }
         }
         choices();
         show.waiting();
@@ -695,12 +966,22 @@ function start() {
       }, own);
     },
     older(messages) {
-      const height = scroll.scrollHeight, first = !items.size, later = [...items];
+      const height = scroll.scrollHeight,
+        first = !items.size,
+        later = [...items];
       items.clear();
-      quietly(() => log.prepend(...messages.map((message) => read(message, false)).filter(Boolean).map(place)));
+      quietly(() =>
+        log.prepend(
+          ...messages
+            .map((message) => read(message, false))
+            .filter(Boolean)
+            .map(place),
+        ),
+      );
       for (const message of messages) read(message, false); // What is placed now may have been edited.
       for (const [seq, item] of later) items.set(seq, item);
-      if (first) toEnd(); else scroll.scrollTop += scroll.scrollHeight - height;
+      if (first) toEnd();
+      else scroll.scrollTop += scroll.scrollHeight - height;
       choices();
       show.welcome();
     },
@@ -730,37 +1011,86 @@ function start() {
       setTimeout(show.waiting, 6100);
     },
     outbox() {
-      still(() => {
-        pending.replaceChildren(...client.outbox.entries.map((entry) => {
-          const failed = entry.state === 'failed', offline = entry.state === 'queued';
-          const what = entry.body.text ?? words.recall;
-          const meta = make('small', {}, entry.kind === 'send' ? '' : `${words[entry.kind]} · `, failed ? `${words.failed}: ${entry.why ?? ''}` : offline ? words.queued : words.sending);
-          const acts = failed && make('span', { className: 'acts' }, button('retry', () => client.retry(entry)), button('discard', () => { client.outbox.drop(entry.id); show.outbox(); }));
-          return make('li', { className: `message mine ${entry.state}` }, make('p', { textContent: what }), make('footer', {}, meta, acts));
-        }));
-        choices();
-      }, client.outbox.entries.some((one) => one.kind === 'send' && one.state !== 'failed'));
+      still(
+        () => {
+          pending.replaceChildren(
+            ...client.outbox.entries.map((entry) => {
+              const failed = entry.state === 'failed',
+                offline = entry.state === 'queued';
+              const what = entry.body.text ?? words.recall;
+              const meta = make(
+                'small',
+                {},
+                entry.kind === 'send' ? '' : `${words[entry.kind]} · `,
+                failed ? `${words.failed}: ${entry.why ?? ''}` : offline ? words.queued : words.sending,
+              );
+              const acts =
+                failed &&
+                make(
+                  'span',
+                  { className: 'acts' },
+                  button('retry', () => client.retry(entry)),
+                  button('discard', () => {
+                    client.outbox.drop(entry.id);
+                    show.outbox();
+                  }),
+                );
+              return make(
+                'li',
+                { className: `message mine ${entry.state}` },
+                make('p', { textContent: what }),
+                make('footer', {}, meta, acts),
+              );
+            }),
+          );
+          choices();
+        },
+        client.outbox.entries.some((one) => one.kind === 'send' && one.state !== 'failed'),
+      );
     },
   };
 
-  $('form').onsubmit = (event) => { event.preventDefault(); submit(); };
-  $('cancel').onclick = () => { editing = null; text.value = ''; compose(); text.focus(); };
+  $('form').onsubmit = (event) => {
+    event.preventDefault();
+    submit();
+  };
+  $('cancel').onclick = () => {
+    editing = null;
+    text.value = '';
+    compose();
+    text.focus();
+  };
   $('language').onclick = () => speak(lang === 'zh' ? 'en' : 'zh');
   $('again').onclick = () => client.again();
   $('older').onclick = () => client.pull(Date.now(), true);
   $('bottom').onclick = toEnd;
   $('steps').onchange = ({ target }) => log.classList.toggle('no-steps', !target.checked);
   for (const radio of document.querySelectorAll('[name=transport]')) radio.onchange = () => client.use(radio.value);
-  document.onkeydown = ({ key }) => { if (key === 'Escape') { $('menu').open = false; if (editing) $('cancel').click(); } };
-  document.onclick = ({ target }) => { if (!$('menu').contains(target)) $('menu').open = false; };
+  document.onkeydown = ({ key }) => {
+    if (key === 'Escape') {
+      $('menu').open = false;
+      if (editing) $('cancel').click();
+    }
+  };
+  document.onclick = ({ target }) => {
+    if (!$('menu').contains(target)) $('menu').open = false;
+  };
   scroll.onscroll = () => {
     if (atEnd()) $('bottom').hidden = true;
     if (scroll.scrollTop < 60 && client?.log.hasOlder) client.pull(Date.now(), true);
   };
-  text.onkeydown = (event) => { if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); submit(); } };
+  text.onkeydown = (event) => {
+    if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      submit();
+    }
+  };
   text.oninput = () => {
     compose();
-    if (!editing && Date.now() - typed > 3000) { typed = Date.now(); client.typing(true); }
+    if (!editing && Date.now() - typed > 3000) {
+      typed = Date.now();
+      client.typing(true);
+    }
   };
 
   const transport = new URLSearchParams(location.search).get('transport') ?? 'auto';

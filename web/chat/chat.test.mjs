@@ -7,9 +7,15 @@ const messages = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => (
 const seqs = (list) => list.map((one) => Number(one.seq));
 
 class Storage {
-  getItem(key) { return this[key] ?? null; }
-  setItem(key, value) { this[key] = value; }
-  removeItem(key) { delete this[key]; }
+  getItem(key) {
+    return this[key] ?? null;
+  }
+  setItem(key, value) {
+    this[key] = value;
+  }
+  removeItem(key) {
+    delete this[key];
+  }
 }
 
 test('messages are applied once, in order, and nothing above a gap', () => {
@@ -26,7 +32,8 @@ test('messages are applied once, in order, and nothing above a gap', () => {
 
 test('any order and repetition of deliveries, with pulls, shows the log', () => {
   for (let round = 0; round < 200; round += 1) {
-    const log = new Log('1', 0), shown = [];
+    const log = new Log('1', 0),
+      shown = [];
     while (log.cursor < 20) {
       const from = 1 + Math.floor(Math.random() * 20);
       const { fresh, gap } = log.take(messages(from, Math.min(20, from + Math.floor(Math.random() * 5))));
@@ -42,7 +49,10 @@ test('any order and repetition of deliveries, with pulls, shows the log', () => 
 
 test('what retention dropped is no gap', () => {
   const log = new Log('1', 2);
-  assert.deepEqual(log.after({ messages: messages(8, 9), firstSeq: '8', lastSeq: '9' }), { fresh: messages(8, 9), gap: false });
+  assert.deepEqual(log.after({ messages: messages(8, 9), firstSeq: '8', lastSeq: '9' }), {
+    fresh: messages(8, 9),
+    gap: false,
+  });
 });
 
 test('history goes back to the first message that is kept', () => {
@@ -64,8 +74,14 @@ test('an outbox outlives its page, in order, with the same ids', () => {
   made[1].state = 'failed';
   box.keep(made[1]);
   const again = new Outbox(storage, 2000);
-  assert.deepEqual(again.entries.map((one) => [one.id, one.body.text]), made.map((one) => [one.id, one.body.text]));
-  assert.deepEqual(again.due(2000).map((one) => one.body.text), ['a', 'c']);
+  assert.deepEqual(
+    again.entries.map((one) => [one.id, one.body.text]),
+    made.map((one) => [one.id, one.body.text]),
+  );
+  assert.deepEqual(
+    again.due(2000).map((one) => one.body.text),
+    ['a', 'c'],
+  );
   again.drop(made[0].id);
   assert.equal(new Outbox(storage, 2000).entries.length, 2);
   assert.equal(new Outbox(storage, 8 * 864e5).entries.length, 0, 'ids are forgotten after seven days');
@@ -84,10 +100,25 @@ test('what has no ack goes again, and nothing overtakes a message that must wait
 });
 
 test('close codes and back-off are those of PROTOCOL.md', () => {
-  const classes = { stop: [1000, 1002, 1007, 1009, 4100, 4103, 4104, 4105, 4106, 4199], now: [4000, 4001], token: [4101, 4102], 'back-off': [1001, 1006, 1011, 4002, 4003, 4004, 4999] };
-  for (const [name, codes] of Object.entries(classes)) for (const code of codes) assert.equal(closing(code), name, code);
-  assert.equal(backOff(0, () => 1), 500);
-  assert.equal(backOff(20, () => 1), 30_000);
-  assert.equal(backOff(20, () => 0), 0);
+  const classes = {
+    stop: [1000, 1002, 1007, 1009, 4100, 4103, 4104, 4105, 4106, 4199],
+    now: [4000, 4001],
+    token: [4101, 4102],
+    'back-off': [1001, 1006, 1011, 4002, 4003, 4004, 4999],
+  };
+  for (const [name, codes] of Object.entries(classes))
+    for (const code of codes) assert.equal(closing(code), name, code);
+  assert.equal(
+    backOff(0, () => 1),
+    500,
+  );
+  assert.equal(
+    backOff(20, () => 1),
+    30_000,
+  );
+  assert.equal(
+    backOff(20, () => 0),
+    0,
+  );
   assert.equal(atob(newId()).length, 16);
 });
