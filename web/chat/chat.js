@@ -1,5 +1,5 @@
 // The chat page: one visitor, one conversation, over kefu.v1.json. PROTOCOL.md says what each step is for.
-// Top down: the pure parts, which chat.test.mjs tests; links, one for each transport; the client; the page.
+// Top down: the pure parts, which chat.test.js tests; links, one for each transport; the client; the page.
 
 export const number = (value) => Number(value ?? 0); // uint64 is a string; seq and times stay below 2^53
 const LASTS_MS = 30_000,
@@ -529,7 +529,9 @@ class Client {
     if (held && !same && !newest && number(now.openedAtMs) <= number(held.openedAtMs)) return;
     if (!same) this.adopt(now);
     else this.epoch(now.logEpoch);
-    this.conversation = now;
+    const { queuePosition, queueWaitMs } = (same && held) || {};
+    // Who still waits, without being told where, waits where it was.
+    this.conversation = now.owner?.holder === 'HOLDER_QUEUE' ? { queuePosition, queueWaitMs, ...now } : now;
     this.log.note(now);
     this.reads = Math.max(this.reads, number(now.readSeq));
     if (this.log.cursor === null) this.pull();

@@ -1,4 +1,4 @@
-// The pure parts of chat.js: `node --test web/chat/`. No step of scripts/test needs it.
+// The pure parts of chat.js: `node --test web/chat/`.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Log, Outbox, backOff, closing, newId } from './chat.js';
