@@ -24,8 +24,10 @@ pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod bot;
 pub mod hub;
 pub mod identity;
+pub mod consent;
 pub mod preview;
 pub mod provision;
 pub mod reload;
@@ -38,6 +40,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod logging;
+pub mod operator;
 pub mod server;
 pub mod shutdown;
 pub mod transport;

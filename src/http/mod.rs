@@ -19,6 +19,7 @@ pub mod metrics;
 mod model;
 mod openai;
 mod openapi;
+mod operator;
 mod page;
 mod preview;
 mod rasa;
@@ -35,6 +36,7 @@ use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -47,6 +49,7 @@ pub use self::health::Readiness;
 use self::limits::Gate;
 pub use self::limits::Limits;
 use self::metrics::Metrics;
+use crate::operator::Operator;
 use crate::preview::Previewer;
 use crate::reload::Keeper;
 use crate::review::Review;
@@ -65,6 +68,8 @@ pub struct AppState {
     pub previewer: Option<Arc<Previewer>>,
     /// The way to conversations; none where the server keeps none.
     pub door: Option<Arc<Door>>,
+    /// Does what operators of this machine ask; none where the server keeps no store.
+    pub operator: Option<Arc<Operator>>,
     /// Bounds of one request.
     pub limits: Limits,
     /// Bounds of all requests together; made from `limits`.
@@ -86,6 +91,7 @@ impl AppState {
             review: None,
             previewer: None,
             door: None,
+            operator: None,
             limits,
             gate: Arc::new(Gate::new(&limits)),
             api_key,
@@ -103,6 +109,7 @@ pub fn router(state: AppState) -> Router {
     routes
         .merge(chat::routes())
         .merge(page::routes())
+        .route("/operator/backup", post(operator::backup))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::Extension(document))

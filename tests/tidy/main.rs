@@ -48,7 +48,7 @@ fn texts(folder: &str, skip: &[&str]) -> BTreeMap<String, String> {
 fn sources() -> Vec<Source> {
     let rust =
         |(path, text): (String, String)| path.ends_with(".rs").then(|| Source::new(&path, &text));
-    let folders = ["src", "tests", "benches", "proto"];
+    let folders = ["src", "tests", "benches", "proto", "bench"];
     let skip = ["generated", "target"];
     let mut sources: Vec<Source> =
         folders.iter().flat_map(|folder| texts(folder, &skip)).filter_map(rust).collect();
