@@ -8,7 +8,7 @@ use std::time::Duration;
 use kefu::bot::{self, Attendant};
 use kefu::clock;
 use kefu::config::ServerOptions;
-use kefu::hub::Hub;
+use kefu::hub::{self, Hub};
 use kefu::identity::{FirstStart, Identity};
 use kefu::operator::Operator;
 use kefu::shutdown::Shutdown;
@@ -93,7 +93,7 @@ pub(crate) async fn start(
     );
     shutdown.spawn(bot.run(Arc::clone(&hub), shutdown.clone()));
     shutdown.spawn(until_stopped(shutdown.clone(), Arc::clone(&hub).attend()));
-    shutdown.spawn(look_around(Arc::clone(&door), shutdown.clone()));
+    shutdown.spawn(look_around(Arc::clone(&door), options.retention_ms(), shutdown.clone()));
     Ok(Conversations { door, first })
 }
 
@@ -105,7 +105,7 @@ async fn until_stopped(shutdown: Shutdown, task: impl Future<Output = ()>) {
 }
 
 /// Lets go what nobody uses, until the end.
-async fn look_around(door: Arc<Door>, shutdown: Shutdown) {
+async fn look_around(door: Arc<Door>, keep_ms: Option<u64>, shutdown: Shutdown) {
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for round in 1u64.. {
@@ -114,6 +114,14 @@ async fn look_around(door: Arc<Door>, shutdown: Shutdown) {
             () = shutdown.begun() => break,
         }
         door.sweep_sessions(false);
+        if let Err(refusal) = door.hub().index_pages().await {
+            tracing::warn!(%refusal, "messages were not made searchable");
+        }
+        if let Some(keep_ms) = keep_ms
+            && let Err(refusal) = door.hub().sweep_retention(keep_ms).await
+        {
+            tracing::warn!(%refusal, "old messages were not removed");
+        }
         if round % SLOW_ROUNDS == 0 {
             door.hub().sweep();
             door.hub().look_for_absent();

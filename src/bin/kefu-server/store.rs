@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use kefu::chat::check::{Checker, Report};
 use kefu::clock;
 use kefu::config::ServerOptions;
 use kefu::hub;
@@ -58,12 +59,27 @@ pub(crate) fn restore(options: &ServerOptions, folder: &Path) -> anyhow::Result<
 
 /// `check`.
 pub(crate) fn check(options: &ServerOptions) -> anyhow::Result<()> {
-    let report = embedded::check(&options.store_dir, |_, _| {})?;
-    say(&serde_json::to_string_pretty(&report)?)?;
-    if !report.whole() {
+    let mut checker = Checker::default();
+    let store =
+        embedded::check(&options.store_dir, |key, value, get| checker.row(key, value, get))?;
+    let Report { findings, found, conversations, messages } = checker.end();
+    for finding in &findings {
+        say(&finding.to_string())?;
+    }
+    if found > findings.len() as u64 {
+        say(&format!("and {} more", found - findings.len() as u64))?;
+    }
+    for loss in store.earlier_losses.iter().chain(&store.lost) {
+        say(&format!("lost: {} commits, {} to {}", loss.batches, loss.from_group, loss.to_group))?;
+    }
+    if let Some(reason) = &store.unreadable {
+        say(&format!("unreadable from here on: {reason}"))?;
+    }
+    say(&format!("{conversations} conversations, {messages} messages, {} rows", store.rows))?;
+    if found > 0 || !store.whole() {
         bail!("the store is not whole; restore a backup, or go on with what is there");
     }
-    Ok(())
+    say("all is there")
 }
 
 /// `password LOGIN`.

@@ -7,6 +7,9 @@ use super::engine::{Area, Engine};
 use super::folder::Folder;
 use super::ring::{self, Loss};
 
+/// Looks a key up in the state that is checked.
+pub type Get<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Vec<u8>>;
+
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct CheckReport {
@@ -38,7 +41,10 @@ impl CheckReport {
 ///
 /// # Errors
 /// When there is no store, a server uses it, or it cannot be opened.
-pub fn check(folder: &Path, mut visit: impl FnMut(&[u8], &[u8])) -> Result<CheckReport, OpenError> {
+pub fn check(
+    folder: &Path,
+    mut visit: impl FnMut(&[u8], &[u8], Get<'_>),
+) -> Result<CheckReport, OpenError> {
     let folder = Folder::take_existing(folder)?;
     let of_tree = |error| OpenError::of_tree(folder.path(), error);
     let witness = folder.read_witness()?;
@@ -59,7 +65,9 @@ pub fn check(folder: &Path, mut visit: impl FnMut(&[u8], &[u8])) -> Result<Check
                 let key = &key[1..];
                 report.rows += 1;
                 report.bytes += (key.len() + value.len()) as u64;
-                visit(key, &value);
+                let get: Get<'_> =
+                    &mut |key| engine.get(key).ok().flatten().map(|value| value.to_vec());
+                visit(key, &value, get);
             }
             Err(error) => {
                 report.unreadable = Some(error.to_string());

@@ -24,7 +24,7 @@ use std::thread::{self, JoinHandle};
 use futures_util::future::{self, BoxFuture};
 
 pub use backup::{BackupError, Manifest, restore, verify};
-pub use check::{CheckReport, check};
+pub use check::{CheckReport, Get, check};
 use engine::Engine;
 use folder::Folder;
 pub use ring::Loss;

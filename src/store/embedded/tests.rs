@@ -140,7 +140,7 @@ fn a_damaged_journal_is_noticed_and_what_comes_before_is_there() {
         spoil(name, &mut bytes, at);
         fs::write(&journal, &bytes).unwrap();
         if name == "value" {
-            let checked = check(&crashed, |_, _| ());
+            let checked = check(&crashed, |_, _, _| ());
             assert!(matches!(checked, Err(OpenError::DamagedJournal { .. })), "{checked:?}");
             assert!(fs::read(&journal).unwrap() == bytes, "a check changes nothing");
         }
@@ -162,7 +162,7 @@ fn a_damaged_journal_is_noticed_and_what_comes_before_is_there() {
         let (store, report) = open(&crashed);
         assert_eq!((report.lost, report.clean, report.batches), (None, true, 101), "{name}");
         drop(store);
-        let checked = check(&crashed, |_, _| ()).unwrap();
+        let checked = check(&crashed, |_, _, _| ()).unwrap();
         assert_eq!((checked.rows, checked.earlier_losses), (61, vec![loss]), "{name}");
     }
 }
@@ -178,7 +178,7 @@ fn a_group_that_is_missing_between_others_is_noticed() {
     write.commit(fjall::PersistMode::SyncAll).unwrap();
     drop(store);
     let loss = Loss { from_group: 5, to_group: 5, batches: 1 };
-    let checked = check(folder.path(), |_, _| ()).unwrap();
+    let checked = check(folder.path(), |_, _, _| ()).unwrap();
     assert_eq!((checked.lost, checked.whole()), (Some(loss), false), "a check does not use it up");
     let report = open(folder.path()).1;
     assert_eq!((report.lost, report.clean, report.batches), (Some(loss), false, 10));
@@ -206,7 +206,7 @@ fn a_folder_that_is_not_ours_is_refused() {
     };
     let (store, _) = open(&folder.path().join("held"));
     assert!(refused("held").contains("in use by another server"), "{}", refused("held"));
-    let checked = check(&folder.path().join("held"), |_, _| ());
+    let checked = check(&folder.path().join("held"), |_, _, _| ());
     assert!(matches!(checked, Err(OpenError::InUse(_))), "{checked:?}");
     drop(store);
     fs::write(folder.path().join("held/FORMAT"), "2\n").unwrap();
@@ -217,7 +217,7 @@ fn a_folder_that_is_not_ours_is_refused() {
     fs::create_dir(folder.path().join("other")).unwrap();
     fs::write(folder.path().join("other/letter.txt"), "dear").unwrap();
     assert!(refused("other").contains("neither empty nor a store"), "{}", refused("other"));
-    let checked = check(&folder.path().join("nowhere"), |_, _| ());
+    let checked = check(&folder.path().join("nowhere"), |_, _, _| ());
     assert!(matches!(checked, Err(OpenError::NoStore(_))), "{checked:?}");
 }
 
@@ -399,7 +399,7 @@ fn a_check_shows_every_row_and_finds_a_damaged_table() {
     let tables = folder.path().join("data/keyspaces/1/tables");
     let table = fs::read_dir(tables).unwrap().next().unwrap().unwrap().path();
     spoil(&table, &fs::read(&table).unwrap(), 8_000);
-    let report = check(folder.path(), |_, _| ()).unwrap();
+    let report = check(folder.path(), |_, _, _| ()).unwrap();
     assert!(report.unreadable.is_some() && !report.whole(), "{report:?}");
     assert!(report.rows < 1_000, "{report:?}");
 }
