@@ -162,6 +162,9 @@ pub struct ServerOptions {
     /// Labelled rows (*.jsonl) on which previews of edits are compared; nothing is fitted on them
     #[arg(long, env = "KEFU_HELD_OUT", value_name = "FILE")]
     pub held_out: Option<PathBuf>,
+    /// When human agents are at work (a YAML file); need not be there: then always
+    #[arg(long, env = "KEFU_HOURS", value_name = "FILE", default_value = "hours.yaml")]
+    pub hours: PathBuf,
     /// Threads of the encoder; the default is the number of processors
     #[arg(long, env = "KEFU_THREADS", value_parser = values::within::<1, 1024>)]
     #[arg(default_value_t = values::processors())]

@@ -24,9 +24,9 @@ pub mod models;
 pub mod progress;
 pub mod training;
 
+pub mod bot;
 pub mod hub;
 pub mod identity;
-pub mod consent;
 pub mod preview;
 pub mod provision;
 pub mod reload;

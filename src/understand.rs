@@ -67,7 +67,7 @@ pub struct Understander {
 }
 
 /// A model and what is said of it.
-struct Serving {
+pub struct Serving {
     model: Arc<Model>,
     summary: Arc<ModelSummary>,
     forms: Arc<Forms>,
@@ -233,6 +233,11 @@ impl Understander {
         Arc::clone(&self.serving.load().summary)
     }
 
+    /// The model in use with its forms, for a step of a dialogue.
+    pub fn now(&self) -> Arc<Serving> {
+        self.serving.load_full()
+    }
+
     /// The model in use, whole.
     pub fn serving(&self) -> Arc<Model> {
         Arc::clone(&self.serving.load().model)
@@ -323,6 +328,16 @@ impl Serving {
         });
         let forms = Forms::new(engine.knowledge()).expect("the engine has compiled the same slots");
         Self { summary, forms: Arc::new(forms), model }
+    }
+
+    /// What the model was taught.
+    pub fn knowledge(&self) -> &KnowledgeBase {
+        self.model.engine.knowledge()
+    }
+
+    /// The forms of its intents.
+    pub fn forms(&self) -> &Forms {
+        &self.forms
     }
 }
 

@@ -28,7 +28,7 @@ fn options() -> Vec<clap::Arg> {
 }
 
 /// A good value of each key that is not the default.
-const SAMPLES: [(&str, &str); 34] = [
+const SAMPLES: [(&str, &str); 35] = [
     ("mode", "\"mini\""),
     ("store", "\"embedded\""),
     ("store_dir", "\"kept\""),
@@ -49,6 +49,7 @@ const SAMPLES: [(&str, &str); 34] = [
     ("max_false_accept", "0.2"),
     ("golden", "\"warn\""),
     ("held_out", "\"README.md\""),
+    ("hours", "\"h.yaml\""),
     ("threads", "3"),
     ("queue", "2048"),
     ("max_text_chars", "10"),

@@ -9,6 +9,11 @@ use super::consent::Consent;
 pub const PROTOTYPES: &[(Consent, &[&str])] =
     &[(Consent::Yes, YES), (Consent::No, NO), (Consent::Unclear, NEITHER)];
 
+/// Each answer with what it means.
+pub fn prototypes() -> impl Iterator<Item = (Consent, &'static str)> {
+    PROTOTYPES.iter().flat_map(|(means, texts)| texts.iter().map(|text| (*means, *text)))
+}
+
 #[rustfmt::skip]
 const YES: &[&str] = &[
     "就照你说的办", "麻烦帮我办理一下", "你看着弄就行", "嗯，帮我提交吧", "可以的，你操作吧", "对，就是这样没错", "那你就给我办了吧", "没有任何问题，继续", "我觉得可以",

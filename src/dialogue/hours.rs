@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::phrases;
+use crate::intent::entity::date::calendar::Moment;
 use crate::intent::knowledge::{Lang, Localized, localized};
 
 /// How far ahead an opening is looked for.
@@ -182,6 +183,12 @@ impl Hours {
             (Some(text), None) if !text.contains("{opening}") => text.clone(),
             (_, opening) => phrases::closed(opening.as_deref(), lang),
         }
+    }
+
+    /// The shop's date and time.
+    pub fn moment(&self, now_ms: u64) -> Moment {
+        let local = self.local(now_ms).and_then(|local| Moment::parse(&local.to_string()));
+        local.unwrap_or_else(|| Moment::of_unix(i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX)))
     }
 
     fn local(&self, now_ms: u64) -> Option<DateTime> {

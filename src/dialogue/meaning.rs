@@ -127,3 +127,32 @@ fn inverse(mut matrix: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
     }
     Some(matrix.into_iter().map(|mut row| row.split_off(size)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::consent::prototypes;
+    use super::*;
+
+    /// Pairs of characters, counted: texts that share many lie close together.
+    fn pairs(text: &str) -> Vec<f32> {
+        let mut row = vec![0.0; 499];
+        let chars: Vec<char> = text.chars().collect();
+        for pair in chars.windows(2) {
+            row[(pair[0] as usize * 31 + pair[1] as usize) % 499] += 1.0;
+        }
+        row
+    }
+
+    #[test]
+    fn a_weak_encoder_asks_rather_than_acts() {
+        let rows: Vec<_> = prototypes().map(|(means, text)| (means, pairs(text))).collect();
+        let rows: Vec<_> = rows.iter().map(|(means, row)| (*means, &row[..])).collect();
+        let meaning = Meaning::fit(&rows).expect("the prototypes can be told apart");
+        for class in CLASSES {
+            let of_it = rows.iter().filter(|row| row.0 == class);
+            let read = |one| of_it.clone().filter(|row| meaning.of(row.1) == one).count();
+            assert!(read(class) > 5, "{class:?} is told");
+            assert!(class == Consent::Yes || read(Consent::Yes) == 0, "{class:?} is no yes");
+        }
+    }
+}

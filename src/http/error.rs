@@ -158,6 +158,11 @@ pub(super) fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// 304: the caller has it already.
+pub(super) fn not_modified() -> Response {
+    StatusCode::NOT_MODIFIED.into_response()
+}
+
 impl ErrorCode {
     /// What the code means.
     pub(super) fn row(self) -> &'static ErrorRow {

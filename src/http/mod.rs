@@ -20,6 +20,7 @@ mod model;
 mod openai;
 mod openapi;
 mod operator;
+mod page;
 mod preview;
 mod rasa;
 mod review;
@@ -107,6 +108,7 @@ pub fn router(state: AppState) -> Router {
     let document = openapi::Document(format!("{document}\n").into());
     routes
         .merge(chat::routes())
+        .merge(page::routes())
         .route("/operator/backup", post(operator::backup))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -8,6 +8,7 @@ pub mod edit;
 mod entities;
 mod format;
 mod golden;
+mod hours;
 mod places;
 mod slots;
 pub mod write;
@@ -20,6 +21,7 @@ use serde::Serialize;
 use crate::intent::knowledge::KnowledgeBase;
 pub use format::json_schema;
 pub use golden::{golden_json_schema, golden_path, is_golden, load_golden, parse_golden};
+pub use hours::{load_hours, parse_hours};
 pub use places::{IntentPlaces, Place, Places, RulePlaces};
 
 /// Something wrong with a file of the knowledge base.

@@ -1,7 +1,7 @@
 //! Yes and no by meaning, with the default model, on answers that it was not fitted on.
 
-use kefu::consent;
-use kefu::dialogue::consent::Consent;
+use kefu::dialogue::consent::{Consent, prototypes};
+use kefu::dialogue::meaning::Meaning;
 use kefu::encoder::{Encoder, SentenceEncoder};
 use kefu::intent::normalize::normalize;
 
@@ -38,13 +38,18 @@ const NEITHER: &[&str] = &[
 #[test]
 fn answers_are_told_by_their_meaning() {
     let encoder = SentenceEncoder::load(&default_model().spec()).unwrap();
-    let meaning = consent::fit(&encoder).unwrap().unwrap();
-    let [yes, no, neither] = [YES, NO, NEITHER].map(|texts| {
+    let embed = |texts: &[&str]| {
         let texts: Vec<String> =
             texts.iter().map(|text| normalize(text).text().to_owned()).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let found: Vec<Consent> =
-            encoder.encode(&texts).unwrap().rows().map(|row| meaning.of(row)).collect();
+        encoder.encode(&texts).unwrap()
+    };
+    let (means, texts): (Vec<Consent>, Vec<&str>) = prototypes().unzip();
+    let embedded = embed(&texts);
+    let rows: Vec<_> = means.into_iter().zip(embedded.rows()).collect();
+    let meaning = Meaning::fit(&rows).unwrap();
+    let [yes, no, neither] = [YES, NO, NEITHER].map(|texts| {
+        let found: Vec<Consent> = embed(texts).rows().map(|row| meaning.of(row)).collect();
         [Consent::Yes, Consent::No, Consent::Unclear]
             .map(|one| found.iter().filter(|found| **found == one).count())
     });

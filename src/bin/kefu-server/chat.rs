@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kefu::bot::{self, Attendant};
 use kefu::clock;
 use kefu::config::ServerOptions;
 use kefu::hub::Hub;
@@ -70,14 +71,19 @@ impl Kept {
 pub(crate) async fn start(
     options: &ServerOptions,
     kept: &Kept,
-    _understander: &Arc<Understander>,
+    understander: &Arc<Understander>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Conversations> {
     let store: Arc<dyn Store> = Arc::<EmbeddedStore>::clone(&kept.0);
     let settings = options.identity_settings();
     let (identity, first) = Identity::open(Arc::clone(&store), settings, clock::now_ms()).await?;
     let identity = Arc::new(identity);
-    let hub = Hub::open(store, clock::system(), rand::fill, Arc::new(Silent)).await?;
+    let apps = Arc::<Identity>::clone(&identity);
+    let hours = kefu::knowledge::load_hours(&options.hours)?;
+    let bot = Attendant::new(Arc::clone(understander), apps, hours, bot::Options::default());
+    let bot = Arc::new(bot);
+    let answers = Arc::<Attendant>::clone(&bot);
+    let hub = Hub::open(store, clock::system(), rand::fill, answers).await?;
     hub.fill_desk().await?;
     let door = Door::new(
         Arc::clone(&hub),
@@ -85,6 +91,7 @@ pub(crate) async fn start(
         shutdown.clone(),
         options.door_options(),
     );
+    shutdown.spawn(bot.run(Arc::clone(&hub), shutdown.clone()));
     shutdown.spawn(until_stopped(shutdown.clone(), Arc::clone(&hub).attend()));
     shutdown.spawn(look_around(Arc::clone(&door), shutdown.clone()));
     Ok(Conversations { door, first })
@@ -137,15 +144,4 @@ impl Conversations {
         // Without a standard output nobody is there to read them; `kefu-server password` helps.
         let _ = writeln!(std::io::stdout(), "{shown}");
     }
-}
-
-struct Silent;
-
-impl kefu::hub::Bot for Silent {
-    fn reception(&self, _: &str) -> kefu_proto::v1::Owner {
-        kefu_proto::v1::Owner { holder: kefu_proto::v1::Holder::Nobody.into(), agent: None }
-    }
-    fn heard(&self, _: &mut kefu::hub::slot::Change<'_>, _: kefu::hub::Heard<'_>) {}
-    fn owner_changed(&self, _: &mut kefu::hub::slot::Change<'_>) {}
-    fn queued(&self, _: &mut kefu::hub::slot::Change<'_>, _: usize, _: Option<u64>) {}
 }
