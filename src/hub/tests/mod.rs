@@ -22,6 +22,7 @@ use prost::Message as _;
 use super::outbox::{Out, OutBody, Outbox};
 use super::slot::Change;
 use super::{Bot, Client, Greeting, Heard, Hub};
+use crate::chat::check::Checker;
 use crate::chat::id::{ClientMsgId, ConversationId};
 use crate::chat::keys;
 use crate::chat::party::{Party, Side};
@@ -231,6 +232,15 @@ impl World {
 
     pub(super) fn pass_ms(&self, ms: u64) {
         self.now.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// What is stored agrees with itself.
+    pub(super) fn check(&self) {
+        let mut checker = Checker::default();
+        for (key, value) in self.store.rows(&[]) {
+            checker.row(&key, &value, &mut |key| run(self.store.inner.get(key.to_vec())).unwrap());
+        }
+        assert_eq!(checker.end().findings, []);
     }
 
     pub(super) fn visitor(&self, id: &str, device: &str) -> Client {

@@ -177,6 +177,8 @@ impl Run {
             Op::Sweep => {
                 self.world.pass_ms(61_000);
                 self.world.hub.sweep();
+                // Marks and signatures go with whatever else is on its way.
+                let _ = run(self.world.hub.index_pages());
             }
         }
         self.go_on();
@@ -322,6 +324,7 @@ impl Run {
                 self.check_unread(id, &head, last_seq, &log, &client.user);
             }
         }
+        self.world.check();
         for ((user, id), (conversation, seq)) in &self.acked {
             let log = self.world.store.log(*conversation);
             let named = log.iter().filter(|entry| {

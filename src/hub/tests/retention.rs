@@ -4,7 +4,6 @@ use kefu_proto::v1::{ErrorCode, body::Kind};
 
 use super::super::MIN_KEEP_MS;
 use super::*;
-use crate::chat::check::Checker;
 use crate::chat::request::{Pull, PullFrom};
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -19,14 +18,6 @@ fn sweep(world: &World) -> (u64, u64) {
             return (messages, conversations);
         }
     }
-}
-
-fn check(world: &World) {
-    let mut checker = Checker::default();
-    for (key, value) in world.store.rows(&[]) {
-        checker.row(&key, &value, &mut |key| run(world.store.inner.get(key.to_vec())).unwrap());
-    }
-    assert_eq!(checker.end().findings, []);
 }
 
 #[test]
@@ -55,7 +46,7 @@ fn old_messages_go_and_a_pull_begins_behind_them() {
         world.serve(&ann, Request::Pull(pull)).unwrap();
         let Some(Kind::Range(range)) = kinds(&ann).pop() else { panic!("a range") };
         assert_eq!((range.first_seq, range.messages[0].seq, range.has_more), (101, kept, false));
-        check(&world);
+        world.check();
         assert_eq!(world.say(&ann, None, "and on").seq, kept + 1);
     }
 }
@@ -78,10 +69,10 @@ fn an_empty_conversation_that_is_resolved_goes_with_all_its_keys() {
     assert!(world.store.rows(&[]).iter().all(|(key, _)| !named(key)));
     assert_eq!(run(world.hub.peek(id)).unwrap_err().code, ErrorCode::NoSuchConversation);
     assert!(run(world.hub.peek(open)).is_ok());
-    check(&world);
+    world.check();
     let acked = world.say(&ann, None, "hello again");
     assert!(acked.conversation != id && acked.seq == 1);
-    check(&world);
+    world.check();
 }
 
 #[test]
@@ -107,7 +98,7 @@ fn a_sweep_that_the_store_loses_removes_nothing() {
     world.store.fail_next(Fate::Lost);
     assert_eq!(sweep(&world), (0, 0));
     assert_eq!(world.store.log(id).len(), 1);
-    check(&world);
+    world.check();
     assert_eq!(sweep(&world), (1, 0));
-    check(&world);
+    world.check();
 }
