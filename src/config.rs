@@ -10,6 +10,7 @@ mod values;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,10 +22,13 @@ pub use self::values::{ApiKey, Build, LogFormat, Mode, ModelSource, Review, Stor
 pub(crate) use self::values::{golden_rule, model_source, share};
 use crate::flips::golden::GoldenRule;
 use crate::http::Limits;
+use crate::identity::{self, ADMIN_LOGIN};
 use crate::provision::Folders;
 use crate::review::ReviewOptions;
 use crate::review::accept::Sources;
+use crate::store::embedded::{Durability, EmbeddedOptions};
 use crate::training::fit::Policy;
+use crate::transport::DoorOptions;
 
 /// The command line of `kefu-server`.
 #[derive(Debug, Parser)]
@@ -50,6 +54,24 @@ pub enum Command {
     /// Lists or fetches encoder models
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Writes a verified backup of the store into a new folder, also while the server runs
+    Backup {
+        /// Folder to make
+        folder: PathBuf,
+    },
+    /// Makes the store's folder from a backup, after verifying it
+    Restore {
+        /// Folder of the backup
+        folder: PathBuf,
+    },
+    /// Goes through everything that is stored and reports what is missing or wrong
+    Check,
+    /// Gives an agent a new password, which is shown once; the server must be stopped
+    Password {
+        /// The agent's login
+        #[arg(default_value = ADMIN_LOGIN)]
+        login: String,
+    },
 }
 
 /// What can be done with encoder models.
@@ -76,6 +98,30 @@ pub struct ServerOptions {
     /// Where data is kept: `embedded` is a folder of this server
     #[arg(long, env = "KEFU_STORE", default_value = "embedded", value_parser = values::store)]
     pub store: Store,
+    /// Folder of the embedded store: conversations, apps, agents; one server at a time uses it
+    #[arg(long, env = "KEFU_STORE_DIR", value_name = "DIR", global = true)]
+    #[arg(default_value = "data/store")]
+    pub store_dir: PathBuf,
+    /// When a message counts as stored: `always` (on the disk), `interval` (at most 100 ms later)
+    #[arg(long, env = "KEFU_DURABILITY", value_name = "always|interval")]
+    #[arg(default_value = "always", value_parser = values::durability)]
+    pub durability: Durability,
+    /// Days that messages are kept, at least 8; 0: for ever
+    #[arg(long, env = "KEFU_RETENTION_DAYS", value_name = "DAYS")]
+    #[arg(default_value_t = 0, value_parser = values::retention_days)]
+    pub retention_days: u32,
+    /// Connections of visitors and agents at once; more are refused
+    #[arg(long, env = "KEFU_MAX_SESSIONS", value_parser = values::within::<1, 10_000_000>)]
+    #[arg(default_value_t = 18_500)]
+    pub max_sessions: usize,
+    /// New connections a second and address, twice as many at once; 0: no limit
+    #[arg(long, env = "KEFU_NEW_SESSIONS_PER_S", value_name = "PER_SECOND")]
+    #[arg(default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub new_sessions_per_s: u32,
+    /// New anonymous visitors a second and address
+    #[arg(long, env = "KEFU_NEW_VISITORS_PER_S", value_name = "PER_SECOND")]
+    #[arg(default_value = "5")]
+    pub new_visitors_per_s: NonZeroU32,
     /// Address to listen on; beyond 127.0.0.1 an API key is required
     #[arg(long, env = "KEFU_HOST", default_value = "127.0.0.1", value_parser = values::host)]
     pub host: IpAddr,
@@ -229,6 +275,30 @@ impl ServerOptions {
             rate_per_s: self.rate_limit,
             max_concurrent: self.max_concurrent,
         }
+    }
+
+    /// How the store is opened.
+    pub fn store_options(&self) -> EmbeddedOptions {
+        EmbeddedOptions { durability: self.durability, ..EmbeddedOptions::default() }
+    }
+
+    /// Who may connect, and how fast.
+    pub fn door_options(&self) -> DoorOptions {
+        DoorOptions {
+            max_sessions: self.max_sessions,
+            sessions_per_s: NonZeroU32::new(self.new_sessions_per_s),
+        }
+    }
+
+    /// How long tokens and logins are good.
+    pub fn identity_settings(&self) -> identity::Settings {
+        let anonymous_per_s = self.new_visitors_per_s;
+        identity::Settings { anonymous_per_s, ..identity::Settings::default() }
+    }
+
+    /// How long messages are kept; none: for ever.
+    pub fn retention_ms(&self) -> Option<u64> {
+        (self.retention_days > 0).then(|| u64::from(self.retention_days) * 24 * 3600 * 1000)
     }
 
     /// Where the knowledge base and the models lie.

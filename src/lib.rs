@@ -25,6 +25,7 @@ pub mod progress;
 pub mod training;
 
 pub mod bot;
+pub mod consent;
 pub mod hub;
 pub mod identity;
 pub mod preview;
@@ -39,5 +40,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod logging;
+pub mod operator;
 pub mod server;
 pub mod shutdown;
+pub mod transport;

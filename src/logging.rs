@@ -12,7 +12,9 @@ use crate::config::LogFormat;
 ///
 /// Standard output is left to what a command is asked for. A second call changes nothing.
 pub fn start(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // What the libraries below the store tell of their files is nobody's daily news.
+    let filter = format!("fjall=warn,lsm_tree=warn,{level}");
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -51,6 +51,15 @@ impl Shutdown {
         });
     }
 
+    /// Makes `task`, which somebody else runs, one that [`Self::drain`] waits for.
+    pub async fn track(&self, task: impl Future<Output = ()>) {
+        let _counted = self.tasks.token();
+        tokio::select! {
+            () = task => {}
+            () = self.abort.cancelled() => {}
+        }
+    }
+
     /// Waits until all tasks are done, at most for `timeout`, then drops the others.
     pub async fn drain(&self, timeout: Duration) -> Drained {
         self.begin();

@@ -28,9 +28,15 @@ fn options() -> Vec<clap::Arg> {
 }
 
 /// A good value of each key that is not the default.
-const SAMPLES: [(&str, &str); 29] = [
+const SAMPLES: [(&str, &str); 35] = [
     ("mode", "\"mini\""),
     ("store", "\"embedded\""),
+    ("store_dir", "\"kept\""),
+    ("durability", "\"interval\""),
+    ("retention_days", "30"),
+    ("max_sessions", "100"),
+    ("new_sessions_per_s", "0"),
+    ("new_visitors_per_s", "9"),
     ("host", "\"127.0.0.2\""),
     ("port", "0"),
     ("intents", "\"kb\""),

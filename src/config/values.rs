@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
 use crate::flips::golden::GoldenRule;
+use crate::store::embedded::Durability;
 
 /// How the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,21 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
         "embedded" => Ok(Store::Embedded),
         "tikv" => Err("the TiKV store is not part of this build yet; use embedded".to_owned()),
         _ => Err("use embedded".to_owned()),
+    }
+}
+
+pub(super) fn durability(text: &str) -> Result<Durability, String> {
+    match text {
+        "always" => Ok(Durability::Always),
+        "interval" => Ok(Durability::Interval),
+        _ => Err("use always or interval".to_owned()),
+    }
+}
+
+pub(super) fn retention_days(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(days @ (0 | 8..=36_500)) => Ok(days),
+        _ => Err("use 8 to 36500 days, since retries are recognised for 7, or 0".to_owned()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::consent_prototypes::PROTOTYPES;
 use super::consent_words::{Kind, TOKENS};
 use super::words;
 use crate::intent::normalize::normalize;

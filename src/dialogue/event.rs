@@ -84,7 +84,8 @@ pub struct Understanding {
 }
 
 /// How an action ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ActionOutcome {
     /// It is done; what the service wants said, or nothing: then the intent's answer is said.
     Replied(Vec<String>),

@@ -7,10 +7,12 @@
 
 mod assign;
 pub mod consent;
+mod consent_prototypes;
 mod consent_words;
 pub mod event;
 pub mod form;
 pub mod hours;
+pub mod meaning;
 mod offer;
 pub mod owner;
 pub mod phrases;

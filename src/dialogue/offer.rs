@@ -17,6 +17,8 @@ pub(super) enum Pick {
     Yes,
     /// None of it.
     NoneOfThem,
+    /// Nothing any more.
+    Nothing,
 }
 
 /// How the candidates are counted off, the first ones first.
@@ -98,6 +100,9 @@ impl Run<'_> {
         if let Some(id) = titled.or(counted) {
             return Some(Pick::Intent(id.clone()));
         }
+        if words::cancels(text) {
+            return Some(Pick::Nothing);
+        }
         match consent::by_words(text) {
             Consent::Yes => Some(Pick::Yes),
             Consent::No => Some(Pick::NoneOfThem),
@@ -113,6 +118,7 @@ impl Run<'_> {
             (Pick::Yes, [only]) => Some(only.clone()),
             (Pick::Yes, _) if !question.again => return self.show(offer, true),
             (Pick::Yes | Pick::NoneOfThem, _) => None,
+            (Pick::Nothing, _) => return self.cancelled(),
         };
         self.notes.push(Note::Chosen { seq, intent: chosen.clone() });
         match chosen {

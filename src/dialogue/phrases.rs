@@ -16,6 +16,8 @@ pub enum Phrase {
     NoneOfThem,
     /// The message has no word in it.
     Nothing,
+    /// The visitor agrees to something that nobody asked.
+    Acknowledged,
     /// It was not understood.
     Fallback,
     /// The answer to yes or no was neither.
@@ -52,6 +54,9 @@ impl Phrase {
             Self::Nothing => {
                 ("我在的，请直接告诉我您想问什么。", "I'm here. Just tell me what you need.")
             }
+            Self::Acknowledged => {
+                ("好的，有需要随时找我。", "All right. Just write when you need me.")
+            }
             Self::Fallback => (
                 "抱歉，我没太明白。您可以换个说法再问一次，例如“我的订单到哪了”。",
                 "Sorry, I didn't quite get that. Could you put it another way, such as “where is my order”?",
@@ -59,9 +64,10 @@ impl Phrase {
             Self::Unclear => {
                 ("抱歉，我没听明白您同不同意。", "Sorry, I couldn't tell whether that's a yes.")
             }
-            Self::Cancelled => {
-                ("好的，已为您取消，什么都没有改动。", "All right, I've left everything as it was.")
-            }
+            Self::Cancelled => (
+                "好的，那就不办了，有需要随时找我。",
+                "All right, I'll leave it. Just write when you need me.",
+            ),
             Self::Dropped => ("刚才那件事先不办了。", "I'll leave the other matter as it is."),
             Self::Expired => (
                 "一直没有等到您的答复，刚才那件事先不办了，需要时再告诉我。",
@@ -131,9 +137,9 @@ pub(super) fn queued(position: usize, wait_ms: Option<u64>, lang: Lang) -> Strin
         (Lang::En, 0, Some(minutes)) => {
             format!("You are next; an agent should be with you in about {minutes} min.")
         }
-        (Lang::En, _, None) => format!("There are {ahead} people ahead of you."),
+        (Lang::En, _, None) => format!("You are number {position} in line."),
         (Lang::En, _, Some(minutes)) => {
-            format!("There are {ahead} people ahead of you; the wait is about {minutes} min.")
+            format!("You are number {position} in line; the wait is about {minutes} min.")
         }
     }
 }

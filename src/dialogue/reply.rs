@@ -10,6 +10,7 @@ use super::phrases::Phrase;
 use super::slots::{Filling, Message, Next, Turn};
 use super::state::{About, Phase, Question, Reading, Said, Work};
 use super::step::Run;
+use super::words;
 use crate::intent::answer::{Status, Tier};
 use crate::intent::entity::Entity;
 use crate::intent::knowledge::{Action, Intent, localized};
@@ -73,20 +74,17 @@ impl Run<'_> {
                 self.confirm_answered(filling, again, fresh, &message, found);
             }
             Some(Question { about: About::Offer(offer), from_seq, again }) => {
-                let by_meaning = self.meaning(&message, found, message.seq >= from_seq, None);
-                let pick = match by_meaning {
-                    Consent::Yes => Some(Pick::Yes),
-                    Consent::No => Some(Pick::NoneOfThem),
-                    Consent::Unclear => None,
-                };
-                match pick.filter(|pick| !matches!(pick, Pick::Yes) || offer.candidates.len() == 1)
-                {
-                    Some(pick) => {
-                        let question = Question { about: About::Offer(offer), from_seq, again };
-                        self.picked(question, pick, message.seq);
+                let fresh = message.seq >= from_seq;
+                let pick = match self.meaning(&message, found, fresh, None) {
+                    Consent::Yes if offer.candidates.len() == 1 => Pick::Yes,
+                    // “No, I want an invoice” says more than no.
+                    Consent::No if found.matched().is_none() => Pick::NoneOfThem,
+                    Consent::Yes | Consent::No | Consent::Unclear => {
+                        return self.question(&message, found);
                     }
-                    None => self.question(&message, found),
-                }
+                };
+                let question = Question { about: About::Offer(offer), from_seq, again };
+                self.picked(question, pick, message.seq);
             }
         }
     }
@@ -100,6 +98,16 @@ impl Run<'_> {
             },
             Status::OutOfScope if found.tier == Tier::None => {
                 self.tell(SayKind::Fallback, Phrase::Nothing);
+                self.rest();
+            }
+            // “算了” and “嗯嗯好的” ask nothing, so that nobody fails to understand them.
+            Status::Ambiguous | Status::OutOfScope if words::cancels(&message.text) => {
+                self.cancelled();
+            }
+            Status::Ambiguous | Status::OutOfScope
+                if consent::by_words(&message.text) == Consent::Yes =>
+            {
+                self.tell(SayKind::Answer, Phrase::Acknowledged);
                 self.rest();
             }
             Status::Ambiguous | Status::OutOfScope => self.missed(message, found),
@@ -197,6 +205,7 @@ impl Run<'_> {
                 self.rest();
             }
             Next::Complete { confirm: Some(question) } => {
+                // Only an answer to the question counts as one of its two tries.
                 let unclear = Phrase::Unclear.text(self.state.lang).to_owned();
                 self.ask_to_confirm(turn.filling, vec![unclear, question], fresh);
             }
@@ -208,8 +217,9 @@ impl Run<'_> {
         }
     }
 
-    /// Yes or no by meaning. A question that a keyword rule or the engine is sure of is one, and so
-    /// is a message older than the question.
+    /// Yes or no by meaning. The engine finds an intent in many an answer (“yes, carry on” sounds
+    /// like a goodbye), so a match alone is no other question; a keyword rule is, and so is what has
+    /// the form of one. A message older than the question answers nothing.
     fn meaning(
         &mut self,
         said: &Said,
@@ -219,7 +229,8 @@ impl Run<'_> {
     ) -> Consent {
         let other = found.matched().is_some_and(|intent| Some(intent) != pending);
         let verdict = found.meaning.unwrap_or(Consent::Unclear);
-        let usable = fresh && !(other && found.tier == Tier::Keyword);
+        let asks = other && (found.tier == Tier::Keyword || words::questions(&said.text));
+        let usable = fresh && !asks;
         if verdict == Consent::Unclear || !usable {
             return Consent::Unclear;
         }
@@ -228,10 +239,21 @@ impl Run<'_> {
     }
 
     fn decided(&mut self, filling: Filling, yes: bool, seq: u64) {
-        if yes { self.perform(filling, seq) } else { self.cancelled() }
+        if !yes {
+            return self.cancelled();
+        }
+        // The knowledge base or the day may have changed since the question.
+        match self
+            .form(&filling.intent)
+            .map(|form| form.ask_again(filling.clone(), self.context.moment))
+        {
+            Some(Turn { filling, next: Next::Complete { .. }, .. }) => self.perform(filling, seq),
+            Some(turn) => self.follow(turn, &Said { seq, text: String::new() }, &[]),
+            None => self.perform(filling, seq),
+        }
     }
 
-    fn cancelled(&mut self) {
+    pub(super) fn cancelled(&mut self) {
         self.tell(SayKind::Notice, Phrase::Cancelled);
         self.rest();
     }

@@ -54,18 +54,13 @@ pub fn step(state: State, event: Event, context: &Context<'_>) -> Step {
     let mut run = Run { state, context, effects: Vec::new(), notes: Vec::new() };
     run.take(event);
     run.take_up_queued();
-    let Run { state, mut effects, mut notes, .. } = run;
+    if run.state.deadline != deadline {
+        run.effects.push(run.timer().unwrap_or(Effect::ClearTimer));
+    }
+    let Run { state, effects, mut notes, .. } = run;
     let to = state.phase.name();
     if from != to {
         notes.push(Note::Moved { from, to });
-    }
-    if state.deadline != deadline {
-        effects.push(match state.deadline {
-            Some(Deadline { timer, at_ms }) => {
-                Effect::SetTimer { timer, after_ms: at_ms.saturating_sub(context.now_ms) }
-            }
-            None => Effect::ClearTimer,
-        });
     }
     Step { state, effects, notes }
 }
@@ -124,7 +119,13 @@ impl Run<'_> {
 
     /// Works on a message, now that nothing else is worked on.
     fn open(&mut self, said: Said) {
+        let late = self.is_due();
         let asked = match std::mem::take(&mut self.state.phase) {
+            // Nobody was there to see the time run out: a late yes still agrees to nothing.
+            Phase::WaitingConfirm(question) if late => {
+                self.expire(&question);
+                None
+            }
             Phase::WaitingConfirm(question) => Some(question),
             Phase::Idle | Phase::WaitingReply(_) | Phase::Processing(_) => None,
         };
@@ -205,8 +206,10 @@ impl Run<'_> {
     }
 
     fn timeout(&mut self, timer: Timer) {
-        let now_ms = self.context.now_ms;
-        if !self.state.deadline.is_some_and(|due| due.timer == timer && due.at_ms <= now_ms) {
+        let current = self.state.deadline.is_some_and(|due| due.timer == timer);
+        if !(current && self.is_due()) {
+            // A clock that runs ahead must not leave the conversation without a timer.
+            self.effects.extend(self.timer());
             return self.ignored("timeout");
         }
         match std::mem::take(&mut self.state.phase) {
@@ -223,6 +226,16 @@ impl Run<'_> {
             }
             Phase::WaitingConfirm(question) => self.expire(&question),
         }
+    }
+
+    fn is_due(&self) -> bool {
+        self.state.deadline.is_some_and(|due| due.at_ms <= self.context.now_ms)
+    }
+
+    /// Sets the timer that the state wants.
+    fn timer(&self) -> Option<Effect> {
+        let Deadline { timer, at_ms } = self.state.deadline?;
+        Some(Effect::SetTimer { timer, after_ms: at_ms.saturating_sub(self.context.now_ms) })
     }
 
     /// Lets somebody else answer: what was open is theirs.

@@ -1,9 +1,16 @@
 //! Conversations as tables, and what holds for all of them.
 
+#[cfg(test)]
 mod consent;
+#[cfg(test)]
 mod desk;
+#[cfg(test)]
 mod docs;
+#[cfg(test)]
 mod kit;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
 mod step;
 
 use std::sync::LazyLock;

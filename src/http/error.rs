@@ -29,10 +29,20 @@ pub(super) struct ApiError {
 pub(super) enum ErrorCode {
     InvalidUtf8,
     InvalidJson,
+    MalformedFrame,
     Unauthorized,
+    TokenExpired,
+    Forbidden,
+    OriginRefused,
     NotFound,
+    NoSuchAgent,
+    NoSuchApp,
+    NoSuchConversation,
+    NoSuchKey,
+    NoSuchMessage,
     NoSuchModel,
     NoSuchReviewItem,
+    NoSuchSession,
     ReviewOff,
     MethodNotAllowed,
     RequestTimeout,
@@ -41,6 +51,9 @@ pub(super) enum ErrorCode {
     FileChanged,
     KnowledgeFaulty,
     NotEditable,
+    AppTaken,
+    LastAdmin,
+    LoginTaken,
     BodyTooLarge,
     UnsupportedMediaType,
     InvalidRequest,
@@ -55,6 +68,7 @@ pub(super) enum ErrorCode {
     Internal,
     NotWritten,
     NotReady,
+    Unavailable,
     Stopping,
 }
 
@@ -81,15 +95,25 @@ pub(super) enum Retry {
 
 /// The table, in the order of [`ErrorCode`].
 #[rustfmt::skip]
-pub(super) static TABLE: [ErrorRow; 29] = {
+pub(super) static TABLE: [ErrorRow; 43] = {
     use self::{Retry::{AfterMs, No, Now}, StatusCode as S};
     [
         row("invalid_utf8", S::BAD_REQUEST, No, "the body is not UTF-8"),
         row("invalid_json", S::BAD_REQUEST, No, "the body is not JSON"),
-        row("unauthorized", S::UNAUTHORIZED, No, "the API key is missing or wrong"),
+        row("malformed_frame", S::BAD_REQUEST, No, "the body is no frame, or not the one that belongs here; see PROTOCOL.md"),
+        row("unauthorized", S::UNAUTHORIZED, No, "the API key, token, login or password is missing or wrong"),
+        row("token_expired", S::UNAUTHORIZED, No, "the visitor's token was good once; get another"),
+        row("forbidden", S::FORBIDDEN, No, "the role does not allow it"),
+        row("origin_refused", S::FORBIDDEN, No, "the app does not list the page's origin"),
         row("not_found", S::NOT_FOUND, No, "there is no such path"),
+        row("no_such_agent", S::NOT_FOUND, No, "there is no such agent, or none at work"),
+        row("no_such_app", S::NOT_FOUND, No, "there is no such app, or it is disabled"),
+        row("no_such_conversation", S::NOT_FOUND, No, "there is no such conversation, or it is not the caller's"),
+        row("no_such_key", S::NOT_FOUND, No, "there is no such API key"),
+        row("no_such_message", S::NOT_FOUND, No, "the conversation has no such message"),
         row("no_such_model", S::NOT_FOUND, No, "there is no such model here"),
         row("no_such_review_item", S::NOT_FOUND, No, "the review queue has no such entry"),
+        row("no_such_session", S::NOT_FOUND, No, "the session is over; begin another with a Hello and the cursors"),
         row("review_off", S::NOT_FOUND, No, "the server keeps no review queue (`--review off`)"),
         row("method_not_allowed", S::METHOD_NOT_ALLOWED, No, "the path has other methods; see `Allow`"),
         row("request_timeout", S::REQUEST_TIMEOUT, Now, "the body did not arrive in time"),
@@ -98,6 +122,9 @@ pub(super) static TABLE: [ErrorRow; 29] = {
         row("file_changed", S::CONFLICT, Now, "somebody else wrote the file meanwhile"),
         row("knowledge_faulty", S::CONFLICT, No, "the knowledge base on disk has a fault; the message says where"),
         row("not_editable", S::CONFLICT, No, "the file has a shape that cannot be edited in place"),
+        row("app_taken", S::CONFLICT, No, "another app has the id"),
+        row("last_admin", S::CONFLICT, No, "nobody could manage the server any more"),
+        row("login_taken", S::CONFLICT, No, "another agent has the login"),
         row("body_too_large", S::PAYLOAD_TOO_LARGE, No, "the body is over `--max-body-bytes`"),
         row("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, No, "the body is not `application/json`"),
         row("invalid_request", S::UNPROCESSABLE_ENTITY, No, "a field is missing, unknown, or wrong"),
@@ -112,12 +139,23 @@ pub(super) static TABLE: [ErrorRow; 29] = {
         row("internal", S::INTERNAL_SERVER_ERROR, No, "a fault of the server; its log says"),
         row("not_written", S::INTERNAL_SERVER_ERROR, No, "the knowledge base or the review queue cannot be written; the message says why"),
         row("not_ready", S::SERVICE_UNAVAILABLE, AfterMs(1000), "the server is starting"),
+        row("unavailable", S::SERVICE_UNAVAILABLE, AfterMs(5000), "the store takes no writes; the server's log says why"),
         row("stopping", S::SERVICE_UNAVAILABLE, AfterMs(1000), "the server is stopping"),
     ]
 };
 
 const fn row(name: &'static str, status: StatusCode, retry: Retry, doc: &'static str) -> ErrorRow {
     ErrorRow { name, status, retry, doc }
+}
+
+/// 202: what was sent will be done, and answered elsewhere.
+pub(super) fn accepted() -> Response {
+    StatusCode::ACCEPTED.into_response()
+}
+
+/// 204: it is done, and there is nothing to say.
+pub(super) fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
 }
 
 impl ErrorCode {

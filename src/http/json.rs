@@ -36,14 +36,31 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        let read = read(request.into_body(), state.limits.max_body_bytes);
-        let bytes = tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_elapsed| {
-            let seconds = BODY_TIMEOUT.as_secs();
-            let message = format!("the body took longer than {seconds} s; send it again, faster");
-            ApiError::new(ErrorCode::RequestTimeout, message)
-        })??;
-        parse(&bytes).map(Json)
+        parse(&read_in_time(request, state).await?).map(Json)
     }
+}
+
+/// The body as it is, for routes that take several types.
+///
+/// # Errors
+/// As the extractor: `body_too_large`, `request_timeout`.
+pub(super) struct Raw(pub Bytes);
+
+impl FromRequest<AppState> for Raw {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        read_in_time(request, state).await.map(Self)
+    }
+}
+
+async fn read_in_time(request: Request, state: &AppState) -> Result<Bytes, ApiError> {
+    let read = read(request.into_body(), state.limits.max_body_bytes);
+    tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_elapsed| {
+        let seconds = BODY_TIMEOUT.as_secs();
+        let message = format!("the body took longer than {seconds} s; send it again, faster");
+        ApiError::new(ErrorCode::RequestTimeout, message)
+    })?
 }
 
 /// Parses a complete body.

@@ -8,6 +8,7 @@
 
 pub mod auth;
 mod catalog;
+mod chat;
 mod engine;
 mod error;
 pub mod health;
@@ -18,6 +19,7 @@ pub mod metrics;
 mod model;
 mod openai;
 mod openapi;
+mod operator;
 mod preview;
 mod rasa;
 mod review;
@@ -33,6 +35,7 @@ use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -45,9 +48,11 @@ pub use self::health::Readiness;
 use self::limits::Gate;
 pub use self::limits::Limits;
 use self::metrics::Metrics;
+use crate::operator::Operator;
 use crate::preview::Previewer;
 use crate::reload::Keeper;
 use crate::review::Review;
+use crate::transport::Door;
 
 /// What the routes share; cheap to clone.
 #[derive(Clone)]
@@ -60,6 +65,10 @@ pub struct AppState {
     pub review: Option<Arc<Review>>,
     /// Says what an edit would do; none where the model is fixed.
     pub previewer: Option<Arc<Previewer>>,
+    /// The way to conversations; none where the server keeps none.
+    pub door: Option<Arc<Door>>,
+    /// Does what operators of this machine ask; none where the server keeps no store.
+    pub operator: Option<Arc<Operator>>,
     /// Bounds of one request.
     pub limits: Limits,
     /// Bounds of all requests together; made from `limits`.
@@ -80,6 +89,8 @@ impl AppState {
             keeper: None,
             review: None,
             previewer: None,
+            door: None,
+            operator: None,
             limits,
             gate: Arc::new(Gate::new(&limits)),
             api_key,
@@ -95,6 +106,8 @@ pub fn router(state: AppState) -> Router {
     let document = document.to_pretty_json().expect("a document of strings and lists is JSON");
     let document = openapi::Document(format!("{document}\n").into());
     routes
+        .merge(chat::routes())
+        .route("/operator/backup", post(operator::backup))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::Extension(document))

@@ -168,6 +168,17 @@ async fn new_epoch(store: &Arc<dyn Store>, random: fn(&mut [u8])) -> Result<u64,
     Ok(u64::from_be_bytes(epoch))
 }
 
+/// Lets the next start make another epoch of the log. Blocks.
+///
+/// # Errors
+/// As the store says.
+pub fn forget_epoch(store: &dyn Store) -> Result<(), StoreError> {
+    let (done, durable) = std::sync::mpsc::channel();
+    let told = Box::new(move |result| drop(done.send(result)));
+    store.commit(Batch::default().delete(EPOCH_KEY), told)?;
+    durable.recv().map_err(|_| StoreError::Closed("the store ended".to_owned()))?
+}
+
 /// Which of the striped locks belongs to a conversation.
 fn stripe(id: ConversationId) -> usize {
     usize::from(id.0[15]) % STRIPES

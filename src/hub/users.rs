@@ -75,11 +75,4 @@ impl Users {
             }
         }
     }
-
-    /// Ends all connections of `user`.
-    pub(super) fn end(&self, user: &Party, end: CloseCode) {
-        if let Some(devices) = self.devices.get(user) {
-            devices.iter().for_each(|device| device.outbox.end(end));
-        }
-    }
 }

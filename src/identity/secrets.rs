@@ -29,7 +29,7 @@ impl Secret {
     }
 
     /// 120 random bits in 20 characters, short enough to type once.
-    pub(super) fn random_password() -> Self {
+    pub fn random_password() -> Self {
         Self(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>()))
     }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 mod cli;
+mod consent;
 mod encoder;
 mod exchange;
 mod flips;

@@ -48,9 +48,10 @@ fn texts(folder: &str, skip: &[&str]) -> BTreeMap<String, String> {
 fn sources() -> Vec<Source> {
     let rust =
         |(path, text): (String, String)| path.ends_with(".rs").then(|| Source::new(&path, &text));
-    let folders = ["src", "tests", "benches"];
+    let folders = ["src", "tests", "benches", "proto", "bench"];
+    let skip = ["generated", "target"];
     let mut sources: Vec<Source> =
-        folders.iter().flat_map(|folder| texts(folder, &[])).filter_map(rust).collect();
+        folders.iter().flat_map(|folder| texts(folder, &skip)).filter_map(rust).collect();
     let of_tests: BTreeSet<String> = sources.iter().flat_map(Source::test_modules).collect();
     for source in sources.iter_mut().filter(|source| of_tests.contains(&source.path)) {
         let end = source.shipped.len();

@@ -32,7 +32,12 @@ async fn yes_acts_and_says_what_the_service_answers() {
     let shop = world.run(9).await;
     let id = agree(&shop).await;
     let log = shop.until(id, "bot: 已为您注销。").await;
-    let steps = ["message -> processing", "action requested ", "action done 已为您注销。", "action_done -> idle"];
+    let steps = [
+        "message -> processing",
+        "action requested ",
+        "action done 已为您注销。",
+        "action_done -> idle",
+    ];
     let at = steps.map(|step| log.iter().position(|line| line == step).expect(step));
     assert!(at.is_sorted(), "{log:#?}");
     assert_eq!(asked(&world).len(), 1);

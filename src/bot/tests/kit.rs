@@ -92,10 +92,8 @@ impl Mind for Brain {
                 one.title.values().any(|title| title == text)
             };
             let intent = LESSONS.0.intents.iter().find(titled).map(|one| one.id.clone());
-            let alternatives = intent.iter().map(|intent| Alternative {
-                intent: intent.clone(),
-                confidence: 0.9,
-            });
+            let alternatives =
+                intent.iter().map(|intent| Alternative { intent: intent.clone(), confidence: 0.9 });
             let answer = Answer {
                 status: if intent.is_some() { Status::Matched } else { Status::OutOfScope },
                 confidence: 0.9,

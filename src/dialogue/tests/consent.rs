@@ -1,7 +1,8 @@
 //! Yes and no, as a table.
 
 use crate::dialogue::consent::Consent::{self, No, Unclear, Yes};
-use crate::dialogue::consent::{by_words, by_words_about};
+use crate::dialogue::consent::{PROTOTYPES, by_words, by_words_about};
+use crate::dialogue::meaning::Meaning;
 
 #[rustfmt::skip]
 const ROWS: &[(Consent, &[&str])] = &[
@@ -64,4 +65,47 @@ fn a_cancellation_is_agreed_to_in_its_own_words() {
         assert_eq!(by_words_about(text, urges), expected, "{text}");
     }
     assert_eq!(by_words("确定取消"), Unclear, "for any other question it is both");
+}
+
+#[test]
+fn prototypes_are_many_and_the_words_contradict_none() {
+    let all: Vec<(Consent, &str)> = PROTOTYPES
+        .iter()
+        .flat_map(|(meaning, texts)| texts.iter().map(move |text| (*meaning, *text)))
+        .collect();
+    let count = |meaning| all.iter().filter(|one| one.0 == meaning).count();
+    assert!(count(Yes) >= 40 && count(No) >= 40 && count(Unclear) >= 60);
+    let mut texts: Vec<&str> = all.iter().map(|one| one.1).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    assert_eq!(texts.len(), all.len(), "each once");
+    for (meaning, text) in all {
+        let found = by_words(text);
+        assert!(found == meaning || found == Unclear, "{text} is {meaning:?}, by words {found:?}");
+    }
+}
+
+/// Three groups of vectors that have most in common, as an encoder's have.
+#[test]
+fn a_meaning_is_told_by_what_sets_it_apart() {
+    let vector = |class: usize, turn: usize| {
+        let mut one = vec![0.9f32, 0.0, 0.0, 0.0, 0.0, 0.0];
+        one[1 + class] = 0.3;
+        one[4 + turn % 2] = 0.05 * (turn % 5) as f32;
+        one
+    };
+    let rows: Vec<(Consent, Vec<f32>)> =
+        (0..30).map(|at| ([Yes, No, Unclear][at % 3], vector(at % 3, at / 3))).collect();
+    let rows: Vec<(Consent, &[f32])> = rows.iter().map(|row| (row.0, row.1.as_slice())).collect();
+    let meaning = Meaning::fit(&rows).unwrap();
+    for (class, expected) in [Yes, No, Unclear].into_iter().enumerate() {
+        assert_eq!(meaning.of(&vector(class, 8)), expected);
+    }
+    assert_eq!(meaning.of(&[0.9, 0.15, 0.15, 0.0, 0.0, 0.0]), Unclear, "between yes and no");
+    assert_eq!(meaning.of(&[0.9]), Unclear, "of another encoder");
+    assert_eq!(meaning.of(&[f32::NAN; 6]), Unclear);
+    assert_eq!(Meaning::fit(&rows[..3]), None, "too few");
+    let same = rows.iter().map(|row| (row.0, [0.5f32; 2].as_slice())).collect::<Vec<_>>();
+    let meaning = Meaning::fit(&same);
+    assert!(meaning.is_none_or(|one| one.of(&[0.5, 0.5]) == Unclear), "nothing to tell them by");
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use crate::dialogue::event::{Effect, Event, Note, Say, SayKind, Understanding};
 use crate::dialogue::form::Forms;
 use crate::dialogue::hours::Hours;
+use crate::dialogue::owner::Owner;
 use crate::dialogue::state::{Said, State};
 use crate::dialogue::step::{Context, Step, step};
 use crate::intent::answer::{Status, Tier};
@@ -130,7 +131,12 @@ impl Talk {
     pub(super) fn told(&self) -> String {
         let done: Vec<String> = self.effects.iter().filter_map(effect).collect();
         let done = if done.is_empty() { "–".to_owned() } else { done.join(", ") };
-        format!("{}: {done}", self.state.phase.name().name())
+        let place = match self.state.ownership.owner() {
+            Owner::Bot => self.state.phase.name().name(),
+            Owner::Queue => "in the queue",
+            Owner::Agent(_) => "with an agent",
+        };
+        format!("{place}: {done}")
     }
 
     /// All that was said in the last step.

@@ -1,17 +1,10 @@
-//! Conversations with the step, and what holds for all of them.
-
-use std::collections::BTreeSet;
-
-use proptest::prelude::*;
+//! Conversations with the step.
 
 use super::kit::{Talk, found};
 use crate::dialogue::consent::Consent;
-use crate::dialogue::event::{
-    ActionOutcome, Effect, Event, Note, Reason, Say, SayKind, Understanding,
-};
+use crate::dialogue::event::{ActionOutcome, Effect, Event, Note, Reason, Understanding};
 use crate::dialogue::hours::{Day, Hours, HoursConfig};
-use crate::dialogue::owner::Owner;
-use crate::dialogue::state::{About, MAX_QUEUED, Phase, PhaseName, Question, Said, State, Work};
+use crate::dialogue::state::{MAX_QUEUED, Said, State, Timer};
 
 const ORDER: &str = "20261103887421";
 
@@ -25,12 +18,12 @@ fn conversations() {
         ("slot, confirmation, action", &[
             ("@cancel 取消订单", "哪个订单？"), (ORDER, "取消订单 20261103887421？"), ("嗯嗯好的", ""),
         ]),
-        ("a no", &[("@close 注销", "确定注销？"), ("还是算了", "好的，已为您取消，什么都没有改动。")]),
+        ("a no", &[("@close 注销", "确定注销？"), ("还是算了", "好的，那就不办了，有需要随时找我。")]),
         ("neither, then neither", &[
             ("@close 注销", "确定注销？"), ("我再想想", "抱歉，我没听明白您同不同意。 / 确定注销？"), ("嗯这个嘛", "刚才那件事先不办了。"),
         ]),
         ("another question drops the confirmation", &[
-            ("@close 注销", "确定注销？"), ("@shipping 运费多少", "刚才那件事先不办了。 | 满 99 元包邮。"), ("是的", "抱歉，我没太明白。您可以换个说法再问一次，例如“我的订单到哪了”。"),
+            ("@close 注销", "确定注销？"), ("@shipping 运费多少", "刚才那件事先不办了。 | 满 99 元包邮。"), ("是的", "好的，有需要随时找我。"),
         ]),
         ("a correction is confirmed anew", &[
             ("@cancel 取消订单 20261103887421", "取消订单 20261103887421？"), ("对，不过订单是20261103887422", "取消订单 20261103887422？"),
@@ -42,7 +35,7 @@ fn conversations() {
             ("@cancel 取消订单", "哪个订单？"), ("@shipping 运费多少", "满 99 元包邮。 | 哪个订单？"), (ORDER, "取消订单 20261103887421？"),
         ]),
         ("a form between slots", &[
-            ("@cancel 取消订单", "哪个订单？"), ("@close 注销", "确定注销？"), ("不用了", "好的，已为您取消，什么都没有改动。 | 哪个订单？"),
+            ("@cancel 取消订单", "哪个订单？"), ("@close 注销", "确定注销？"), ("不用了", "好的，那就不办了，有需要随时找我。 | 哪个订单？"),
         ]),
         ("back to the form that waits", &[
             ("@cancel 取消订单", "哪个订单？"), ("@close 注销", "确定注销？"), ("@cancel 取消订单 20261103887421", "刚才那件事先不办了。 | 取消订单 20261103887421？"),
@@ -57,12 +50,15 @@ fn conversations() {
             ("~shipping,close 那个", "您是想问下面哪一个？回复数字就行。\n1. 运费\n2. 注销账户"), ("是的", "您是想问下面哪一个？回复数字就行。\n1. 运费\n2. 注销账户"), ("是的", "正在为您转接人工客服，请稍等。"),
         ]),
         ("did you mean, none", &[("~shipping,close 那个", "您是想问下面哪一个？回复数字就行。\n1. 运费\n2. 注销账户"), ("都不是", "正在为您转接人工客服，请稍等。")]),
+        ("did you mean, nothing", &[("~close 那个", "您是想问“注销账户”吗？"), ("不用了", "好的，那就不办了，有需要随时找我。")]),
+        ("did you mean, no", &[("~close 那个", "您是想问“注销账户”吗？"), ("不是", "正在为您转接人工客服，请稍等。")]),
         ("did you mean, said otherwise", &[("~shipping,close 那个", "您是想问下面哪一个？回复数字就行。\n1. 运费\n2. 注销账户"), ("@shipping 邮费", "满 99 元包邮。")]),
         ("twice not understood", &[("天气如何", "抱歉，我没太明白。您可以换个说法再问一次，例如“我的订单到哪了”。"), ("~shipping,close 那个", "正在为您转接人工客服，请稍等。")]),
         ("an answer between", &[
             ("天气如何", "抱歉，我没太明白。您可以换个说法再问一次，例如“我的订单到哪了”。"), ("@shipping 运费", "满 99 元包邮。"), ("天气如何", "抱歉，我没太明白。您可以换个说法再问一次，例如“我的订单到哪了”。"),
         ]),
         ("no words are no failure", &[("🙂", "我在的，请直接告诉我您想问什么。"), ("🙂🙂", "我在的，请直接告诉我您想问什么。"), ("!!", "我在的，请直接告诉我您想问什么。")]),
+        ("what asks nothing is no failure", &[("算了", "好的，那就不办了，有需要随时找我。"), ("嗯嗯好的", "好的，有需要随时找我。"), ("never mind", "All right, I'll leave it. Just write when you need me.")]),
         ("an intent that is gone", &[("@gone 那个", "抱歉，这项服务刚刚有变动，麻烦您再说一次您的需要。")]),
         ("a human", &[("@human 转人工", "这就为您转人工。"), ("你好", "")]),
     ];
@@ -120,23 +116,24 @@ fn a_yes_from_before_the_question_is_none() {
 
 #[test]
 fn meaning_decides_where_words_do_not() {
-    let close = || {
+    let close = |text: &str| {
         let mut talk = Talk::new();
-        talk.says("@close 注销").writes("那就照你说的来");
+        talk.says("@close 注销").writes(text);
         talk
     };
     for (meaning, text, expected) in [
         (Some(Consent::Yes), "那就照你说的来", "processing: act close"),
         (Some(Consent::No), "@shipping 那就", "idle: say notice"),
+        (Some(Consent::Yes), "@shipping 运费多少", "idle: say notice, say answer"),
         (Some(Consent::Unclear), "那就照你说的来", "waiting_confirm: say confirm"),
         (None, "那就照你说的来", "waiting_confirm: say confirm"),
     ] {
-        let mut talk = close();
+        let mut talk = close(text);
         let found = Understanding { meaning, ..found(text) };
         talk.on(Event::Understood { seq: talk.seq(), found });
         assert_eq!(talk.told(), expected, "{meaning:?}");
     }
-    let mut talk = close();
+    let mut talk = close("@shipping 运费");
     let found = Understanding {
         meaning: Some(Consent::Yes),
         tier: crate::intent::answer::Tier::Keyword,
@@ -144,6 +141,42 @@ fn meaning_decides_where_words_do_not() {
     };
     talk.on(Event::Understood { seq: talk.seq(), found });
     assert_eq!(talk.told(), "idle: say notice, say answer", "a sure question is no yes");
+}
+
+#[test]
+fn meaning_answers_a_did_you_mean() {
+    for (meaning, text, expected) in [
+        (Consent::Yes, "照你说的来", "waiting_confirm: say confirm"),
+        (Consent::No, "还差得远", "in the queue: say notice, hand off"),
+        (Consent::No, "@shipping 还差得远，我要包邮", "idle: say answer"),
+    ] {
+        let mut talk = Talk::new();
+        talk.says("~close 那个").writes(text);
+        let found = Understanding { meaning: Some(meaning), ..found(text) };
+        assert_eq!(
+            talk.on(Event::Understood { seq: talk.seq(), found }).told(),
+            expected,
+            "{text}"
+        );
+    }
+}
+
+/// The server may have been down while the time ran out.
+#[test]
+fn a_late_yes_agrees_to_nothing() {
+    let mut talk = Talk::new();
+    talk.says("@close 注销");
+    talk.now_ms += 5 * 60_000;
+    talk.says("@shipping 是的");
+    assert_eq!(talk.told(), "idle: say answer");
+    talk.says("@close 注销").now_ms += 5 * 60_000 - 1;
+    talk.on(Event::Timeout(Timer::Confirm));
+    assert_eq!(
+        talk.effects,
+        [Effect::SetTimer { timer: Timer::Confirm, after_ms: 1 }],
+        "too early"
+    );
+    assert_eq!(talk.says("是的").told(), "processing: act close");
 }
 
 #[test]
@@ -188,13 +221,13 @@ fn a_bot_is_silent_beside_a_human() {
     talk.writes("@shipping 运费").writes("快点");
     let fence = talk.state.ownership.fence();
     talk.on(Event::TakenOver { agent: "li".into() });
-    assert_eq!(talk.told(), "idle: –");
+    assert_eq!(talk.told(), "with an agent: –");
     assert!(!talk.state.ownership.admits(fence), "what was begun before does not commit");
     talk.reads();
-    assert_eq!(talk.told(), "idle: –");
-    assert_eq!(talk.says("在吗").told(), "idle: –");
+    assert_eq!(talk.told(), "with an agent: –");
+    assert_eq!(talk.says("在吗").told(), "with an agent: –");
     talk.on(Event::QueueJoined { position: 1, wait_ms: None });
-    assert_eq!(talk.told(), "idle: –", "a late place in the queue");
+    assert_eq!(talk.told(), "with an agent: –", "a late place in the queue");
     assert_eq!(talk.on(Event::Resumed).told(), "idle: –");
     assert_eq!(talk.says("@shipping 运费").told(), "idle: say answer");
 }
@@ -204,222 +237,15 @@ fn a_bot_is_silent_beside_a_human() {
 fn an_old_state_goes_on() {
     let bare: State = serde_json::from_str(r#"{"lang": "en", "later": 1}"#).unwrap();
     assert_eq!(bare, State::new(crate::intent::knowledge::Lang::En));
-    let old = r#"{"lang": "zh", "seen": 9, "deadline": {"timer": "confirm", "at_ms": 1},
+    let old = r#"{"lang": "zh", "seen": 9, "deadline": {"timer": "confirm", "at_ms": 1790000060000},
         "phase": {"waiting_confirm": {"from_seq": 9, "about": {"action": {"intent": "gone", "lang": "zh"}}}}}"#;
     let mut talk = Talk::new();
     talk.state = serde_json::from_str(old).unwrap();
     let before = talk.clone();
     assert_eq!(talk.says("是的").told(), "idle: say fallback");
+    let unfilled = old.replace("gone", "cancel");
+    talk.state = serde_json::from_str(&unfilled).unwrap();
+    assert_eq!(talk.says("是的").told(), "waiting_confirm: say ask", "what is new is asked for");
     talk = before;
     assert_eq!(talk.says("@shipping 运费").told(), "idle: say answer");
-}
-
-/// What may happen next; the numbers pick a message, or which one is meant.
-#[derive(Debug, Clone)]
-enum Move {
-    Write(&'static str),
-    Start,
-    Read(Option<Consent>),
-    Fail,
-    Done(bool),
-    Late(u64),
-    Wait(u64),
-    Join,
-    Queue,
-    Take,
-    Resume,
-}
-
-fn moves() -> impl Strategy<Value = Move> {
-    let texts = prop::sample::select(vec![
-        "@shipping 运费",
-        "@cancel 取消订单",
-        "@cancel 取消 20261103887421",
-        "@track 查物流",
-        "@close 注销",
-        "@human 转人工",
-        "@gone 什么",
-        "~shipping,close 那个",
-        "~gone 那个",
-        "~cancel 这个",
-        "天气",
-        "🙂",
-        "",
-        "是",
-        "不用了",
-        "1",
-        "第二个",
-        "都不是",
-        "20261103887422",
-        "不知道",
-        "取消",
-        "yes but order 20261103887423",
-    ]);
-    let meaning =
-        prop::option::of(prop::sample::select(vec![Consent::Yes, Consent::No, Consent::Unclear]));
-    prop_oneof![
-        6 => texts.prop_map(Move::Write),
-        2 => Just(Move::Start),
-        6 => meaning.prop_map(Move::Read),
-        1 => Just(Move::Fail),
-        2 => any::<bool>().prop_map(Move::Done),
-        1 => (0..9u64).prop_map(Move::Late),
-        1 => prop::sample::select(vec![1_000, 15_000, 300_000, 1_800_000]).prop_map(Move::Wait),
-        1 => Just(Move::Join), 1 => Just(Move::Queue), 1 => Just(Move::Take), 2 => Just(Move::Resume),
-    ]
-}
-
-/// The messages that the state still holds.
-fn held(state: &State) -> BTreeSet<u64> {
-    let now = match &state.phase {
-        Phase::Idle | Phase::WaitingConfirm(_) => None,
-        Phase::WaitingReply(reading) | Phase::Processing(Work::Understanding(reading)) => {
-            Some(reading.message.seq)
-        }
-        Phase::Processing(Work::Acting { id, .. }) => Some(*id),
-    };
-    state.queued.iter().map(|said| said.seq).chain(now).collect()
-}
-
-fn asks_to_act(question: &Question) -> bool {
-    matches!(question.about, About::Action(_))
-}
-
-/// Whether the state holds an agreement that a yes can act on.
-fn may_act(state: &State) -> bool {
-    match &state.phase {
-        Phase::WaitingConfirm(question) => asks_to_act(question),
-        Phase::WaitingReply(reading) | Phase::Processing(Work::Understanding(reading)) => {
-            reading.asked.as_ref().is_some_and(asks_to_act)
-        }
-        Phase::Idle | Phase::Processing(Work::Acting { .. }) => false,
-    }
-}
-
-/// Makes the move; true when it was one that hands the conversation to people.
-fn make(talk: &mut Talk, texts: &mut Vec<&'static str>, one: &Move) {
-    let current = held(&talk.state);
-    let reading = match &talk.state.phase {
-        Phase::WaitingReply(r) | Phase::Processing(Work::Understanding(r)) => r.message.seq,
-        Phase::Idle | Phase::Processing(Work::Acting { .. }) | Phase::WaitingConfirm(_) => 0,
-    };
-    let acting = current.last().copied().unwrap_or(0);
-    let found_in = |seq: u64| found(texts.get((seq as usize).saturating_sub(1)).unwrap_or(&""));
-    match one {
-        Move::Write(text) => {
-            texts.push(text);
-            let bare = text.strip_prefix(['@', '~']).and_then(|rest| rest.split_once(' '));
-            let text = bare.map_or(*text, |(_, bare)| bare).to_owned();
-            talk.on(Event::Message(Said { seq: texts.len() as u64, text }));
-        }
-        Move::Start => {
-            talk.on(Event::UnderstandingStarted { seq: reading });
-        }
-        Move::Read(meaning) => {
-            let found = Understanding { meaning: *meaning, ..found_in(reading) };
-            talk.on(Event::Understood { seq: reading, found });
-        }
-        Move::Late(seq) => {
-            talk.on(Event::Understood { seq: *seq, found: found_in(*seq) });
-        }
-        Move::Fail => {
-            talk.on(Event::UnderstandingFailed { seq: reading });
-        }
-        Move::Done(well) => {
-            let id = match &talk.state.phase {
-                Phase::Processing(Work::Acting { id, .. }) => *id,
-                Phase::Idle
-                | Phase::WaitingReply(_)
-                | Phase::Processing(Work::Understanding(_))
-                | Phase::WaitingConfirm(_) => acting,
-            };
-            let outcome =
-                if *well { ActionOutcome::Replied(vec![]) } else { ActionOutcome::Failed };
-            talk.on(Event::ActionDone { id, outcome });
-        }
-        Move::Wait(ms) => {
-            talk.effects.clear();
-            talk.waits(*ms);
-        }
-        Move::Join => {
-            talk.on(Event::QueueJoined { position: 2, wait_ms: Some(60_000) });
-        }
-        Move::Queue => {
-            talk.on(Event::Queued);
-        }
-        Move::Take => {
-            talk.on(Event::TakenOver { agent: "li".into() });
-        }
-        Move::Resume => {
-            talk.on(Event::Resumed);
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
-
-    #[test]
-    fn no_message_is_lost_and_the_bot_knows_its_place(all in prop::collection::vec(moves(), 1..60)) {
-        let mut talk = Talk::new();
-        let mut texts = Vec::new();
-        for one in &all {
-            let before = talk.state.clone();
-            make(&mut talk, &mut texts, one);
-            let (after, effects) = (&talk.state, &talk.effects);
-            let says: Vec<&Say> = effects
-                .iter()
-                .filter_map(|effect| if let Effect::Say(say) = effect { Some(say) } else { None })
-                .collect();
-            let off = effects.iter().filter(|e| matches!(e, Effect::HandOff { .. })).count();
-            let acts: Vec<_> = effects
-                .iter()
-                .filter_map(|effect| if let Effect::Act(act) = effect { Some(act) } else { None })
-                .collect();
-
-            // Every message is answered, is with a human, or is still held.
-            let mut open = held(&before);
-            if matches!(one, Move::Write(_)) && before.ownership.is_bots() {
-                open.insert(texts.len() as u64);
-            }
-            let gone = open.difference(&held(after)).count();
-            let human = off > 0 || matches!(one, Move::Take | Move::Queue);
-            prop_assert!(human || gone <= says.len(), "{gone} gone, said {says:?}");
-
-            // Whoever is no owner is silent.
-            match before.ownership.owner() {
-                Owner::Bot => {}
-                Owner::Queue => prop_assert!(
-                    says.iter().all(|say| say.kind == SayKind::Notice && matches!(one, Move::Join))
-                ),
-                Owner::Agent(_) => prop_assert!(says.is_empty()),
-            }
-            if !before.ownership.is_bots() {
-                prop_assert!(effects.iter().all(|e| matches!(e, Effect::Say(_))), "{effects:?}");
-            }
-            prop_assert!(says.iter().all(|say| !say.texts.is_empty() && say.texts.iter().all(|t| !t.is_empty())));
-
-            // Ownership and epoch move together; a hand-off is the last thing that is done.
-            let moved = before.ownership.owner() != after.ownership.owner();
-            prop_assert_eq!(after.ownership.epoch() > before.ownership.epoch(), moved);
-            prop_assert!(off <= 1);
-            prop_assert!(off == 0 || *after.ownership.owner() == Owner::Queue);
-
-            // Nothing that needs a yes happens without the question.
-            for act in acts {
-                prop_assert!(act.intent == "track" || may_act(&before), "{act:?}");
-                prop_assert!(act.intent == "close" || act.slots.contains_key("order"));
-            }
-
-            // The state is whole.
-            let name = after.phase.name();
-            prop_assert_eq!(after.deadline.is_some(), name != PhaseName::Idle);
-            let at_rest = matches!(name, PhaseName::Idle | PhaseName::WaitingConfirm);
-            prop_assert!(!at_rest || after.queued.is_empty());
-            prop_assert!(after.ownership.is_bots() || name == PhaseName::Idle);
-            prop_assert!(after.queued.len() <= MAX_QUEUED && after.misses < 2);
-            let json = serde_json::to_string(after).unwrap();
-            prop_assert_eq!(&serde_json::from_str::<State>(&json).unwrap(), after);
-        }
-    }
 }

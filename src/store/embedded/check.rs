@@ -8,7 +8,7 @@ use super::folder::Folder;
 use super::ring::{self, Loss};
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct CheckReport {
     /// Rows that could be read.
     pub rows: u64,

@@ -14,7 +14,7 @@ use crate::store::{Order, Rows, Scan};
 /// What fills up before it becomes a table. It is also about what has to be read back after a
 /// crash, besides the journal's own 64 MB.
 const MEMTABLE_BYTES: u64 = 32 << 20;
-/// The journals never grow beyond it.
+/// When the journals that wait for their rows to become tables hold more, that is hurried.
 const JOURNALS_BYTES: u64 = 192 << 20;
 
 /// What a key belongs to: its first byte.

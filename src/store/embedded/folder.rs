@@ -144,6 +144,8 @@ impl Folder {
         let witness = self.witness(last, false)?;
         if self.created {
             self.write_format(VERSION)?;
+            let path = std::path::absolute(&self.path)?;
+            path.parent().map_or(Ok(()), sync_folder)?;
         }
         Ok(witness)
     }

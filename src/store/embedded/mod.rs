@@ -106,6 +106,18 @@ pub enum OpenError {
         /// The newest that is known.
         known: usize,
     },
+    /// A journal is damaged. Only a check says this: a start sets the journal aside and goes on.
+    #[error(
+        "a journal of the store in {} is damaged ({error}); copy the folder, then start the server: \
+         it goes on with what was written before the damage, and says what is missing",
+        .folder.display()
+    )]
+    DamagedJournal {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What fjall says.
+        error: fjall::JournalRecoveryError,
+    },
     /// The tree cannot be read.
     #[error("the store in {} cannot be read ({error}); restore a backup into a new folder", .folder.display())]
     Damaged {
@@ -124,6 +136,9 @@ impl OpenError {
         match error {
             fjall::Error::Io(error) => Self::Io(error),
             fjall::Error::Locked => Self::InUse(folder.to_owned()),
+            fjall::Error::JournalRecovery(error) => {
+                Self::DamagedJournal { folder: folder.to_owned(), error }
+            }
             error => Self::Damaged { folder: folder.to_owned(), error },
         }
     }

@@ -1,8 +1,8 @@
 //! The ring: one small record a group, in the group's own batch, so that a group that went missing
 //! leaves a hole between its neighbours.
 //!
-//! Groups have dense numbers. The ring keeps the last `SLOTS` of them: more than the journal can
-//! hold, and what the journal has given to tables is checked by their checksums.
+//! Groups have dense numbers. The ring keeps the last `SLOTS` of them, so it sees a hole that is not
+//! older; what lies in tables has checksums besides, which `check` reads.
 
 use serde::{Deserialize, Serialize};
 
@@ -145,4 +145,44 @@ pub(super) fn note(engine: &Engine, loss: Loss) -> fjall::Result<()> {
     let mut write = engine.write(1);
     write.set(Area::Losses, &loss.to_group.to_be_bytes(), Some(&value));
     write.commit(fjall::PersistMode::SyncAll)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(groups: impl IntoIterator<Item = u64>, from: u64) -> Walk {
+        let mut walk = Walk::from(from);
+        for group in groups {
+            // Each group had three batches.
+            let mark = |group| Mark { group, batches: group * 3 };
+            walk.pass(&Record::read(&record(mark(group - 1), mark(group))).unwrap());
+        }
+        walk
+    }
+
+    #[test]
+    fn holes_are_added_up() {
+        let loss = |from_group, to_group, batches| Some(Loss { from_group, to_group, batches });
+        let rows: [(&[u64], u64, Option<Loss>); 6] = [
+            (&[], 0, None),
+            (&[1, 2, 3], 0, None),
+            (&[3, 4], 0, loss(1, 2, 6)),
+            (&[1, 4, 5, 6, 8], 0, loss(2, 7, 9)),
+            (&[2, 3, 7, 8], 6, None),
+            (&[2, 9, 10], 6, loss(7, 8, 2)),
+        ];
+        for (groups, from, lost) in rows {
+            assert_eq!(passed(groups.iter().copied(), from).lost, lost, "{groups:?} from {from}");
+        }
+        let batches = passed(1..=8, 0).at.batches;
+        assert_eq!(batches, 24);
+    }
+
+    #[test]
+    fn the_last_groups_have_slots_of_their_own() {
+        let slots: std::collections::BTreeSet<_> = (7..7 + SLOTS).map(slot).collect();
+        assert_eq!(slots.len() as u64, SLOTS);
+        assert_eq!(slot(7), slot(7 + SLOTS));
+    }
 }

@@ -139,6 +139,11 @@ fn a_damaged_journal_is_noticed_and_what_comes_before_is_there() {
         let at = bytes.windows(middle.len()).position(|value| value == middle).unwrap();
         spoil(name, &mut bytes, at);
         fs::write(&journal, &bytes).unwrap();
+        if name == "value" {
+            let checked = check(&crashed, |_, _| ());
+            assert!(matches!(checked, Err(OpenError::DamagedJournal { .. })), "{checked:?}");
+            assert!(fs::read(&journal).unwrap() == bytes, "a check changes nothing");
+        }
 
         let (store, report) = open(&crashed);
         let loss = Loss { from_group: 61, to_group: 100, batches: 40 };
@@ -160,6 +165,24 @@ fn a_damaged_journal_is_noticed_and_what_comes_before_is_there() {
         let checked = check(&crashed, |_, _| ()).unwrap();
         assert_eq!((checked.rows, checked.earlier_losses), (61, vec![loss]), "{name}");
     }
+}
+
+#[test]
+fn a_group_that_is_missing_between_others_is_noticed() {
+    let folder = scratch();
+    let (store, _) = open(folder.path());
+    (0..10).for_each(|n| write(&store, put(n)).unwrap());
+    store.close();
+    let mut write = store.engine.write(1);
+    write.set(engine::Area::Ring, &ring::slot(5), None);
+    write.commit(fjall::PersistMode::SyncAll).unwrap();
+    drop(store);
+    let loss = Loss { from_group: 5, to_group: 5, batches: 1 };
+    let checked = check(folder.path(), |_, _| ()).unwrap();
+    assert_eq!((checked.lost, checked.whole()), (Some(loss), false), "a check does not use it up");
+    let report = open(folder.path()).1;
+    assert_eq!((report.lost, report.clean, report.batches), (Some(loss), false, 10));
+    assert_eq!(open(folder.path()).1.lost, None);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! Thin on purpose: it reads the options, builds the engine, and hands both to `kefu::server`.
 //! Exit codes: 0 for a clean end, 2 when options, model, artifact or address are not usable.
 
+mod chat;
+mod store;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,6 +42,10 @@ fn main() -> ExitCode {
         None => serve(&cli.options),
         Some(Command::Models(ModelsCommand::List)) => list_models(&cli.options),
         Some(Command::Models(ModelsCommand::Pull { name })) => pull_model(&cli.options, name),
+        Some(Command::Backup { folder }) => store::backup(&cli.options, folder),
+        Some(Command::Restore { folder }) => store::restore(&cli.options, folder),
+        Some(Command::Check) => store::check(&cli.options),
+        Some(Command::Password { login }) => store::password(&cli.options, login),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -129,6 +136,7 @@ async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     let reserved = server::reserve(options.address())?;
     let shutdown = Shutdown::new();
     // Before the engine, which takes long: a folder that another server has should be known before.
+    let kept = chat::open_store(options)?;
     let desk = options.review_options().map(|review| Desk::start(review, clock::system()));
     let desk = desk.transpose()?;
     // Before the engine: until then a signal just ends the process, as it should.
@@ -141,8 +149,12 @@ async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     http.review = review.map(Arc::new);
     follow(options, &understander, &mut http);
     let review = http.review.clone();
+    let conversations = chat::start(options, &kept, &understander, &shutdown).await?;
+    http.door = Some(Arc::clone(&conversations.door));
     let listener = reserved.listen()?;
     let address = listener.local_addr()?;
+    http.operator = Some(Arc::new(kept.operator(options, address)?));
+    conversations.show_first_start();
     writeln!(std::io::stdout(), "kefu-server is ready: http://{address}")?;
     let app = App { http, shutdown_timeout: options.shutdown_timeout() };
     server::run(listener, app, shutdown).await?;
@@ -150,6 +162,7 @@ async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
         tokio::task::block_in_place(|| review.stop());
     }
     understander.stop().await;
+    tokio::task::block_in_place(|| kept.close());
     Ok(())
 }
 
