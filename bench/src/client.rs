@@ -170,16 +170,22 @@ impl Connection {
         }
     }
 
+    /// Asks for a page of a log.
+    pub(crate) async fn ask(&mut self, conversation: &str, after_seq: u64) -> anyhow::Result<()> {
+        let conversation = conversation.to_owned();
+        let limit = limits::MAX_PULL as u32;
+        let pull = Pull { conversation, after_seq, limit, ..Pull::default() };
+        self.feed(&Body { kind: Some(Kind::Pull(pull)) }).await?;
+        Ok(())
+    }
+
     /// Asks for a page of a log and waits for it; pushes that come meanwhile are dropped.
     pub(crate) async fn pull(
         &mut self,
         conversation: &str,
         after_seq: u64,
     ) -> anyhow::Result<Range> {
-        let conversation = conversation.to_owned();
-        let limit = limits::MAX_PULL as u32;
-        let pull = Pull { conversation, after_seq, limit, ..Pull::default() };
-        self.feed(&Body { kind: Some(Kind::Pull(pull)) }).await?;
+        self.ask(conversation, after_seq).await?;
         loop {
             match self.next().await? {
                 Kind::Range(range) => return Ok(range),

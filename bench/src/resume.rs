@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kefu_proto::limits::MAX_PULL;
 use kefu_proto::v1::body::Kind;
 use kefu_proto::v1::{Body, Cursor, Send};
 use prost::bytes::Bytes;
@@ -157,19 +156,20 @@ async fn come_back(
     let welcome_us = begun.elapsed().as_micros() as u64;
     let cursor = visitor.device.cursors.first().context("prepare sets it")?;
     let mut seqs = Seqs::after(cursor.seq);
-    // A server sends at most a page unasked; whoever misses more asks for all of it.
-    let mut pulls = visitor.last_seq - cursor.seq > MAX_PULL as u64;
     while seqs.upto() < visitor.last_seq {
-        let messages = if pulls {
-            connection.pull(&cursor.conversation, seqs.upto()).await?.messages
-        } else {
-            match connection.next().await? {
-                Kind::Deliver(new) if new.conversation == cursor.conversation => new.messages,
-                _ => continue,
-            }
+        // The first page comes unasked, the others one by one.
+        let (conversation, messages, has_more) = match connection.next().await? {
+            Kind::Range(page) => (page.conversation, page.messages, page.has_more),
+            Kind::Deliver(new) => (new.conversation, new.messages, false),
+            Kind::Error(error) => bail!("a request was refused: {}", error.message),
+            _ => continue,
         };
-        messages.iter().for_each(|message| seqs.see(message.seq));
-        pulls |= seqs.missing() > 0;
+        if conversation == cursor.conversation {
+            messages.iter().for_each(|message| seqs.see(message.seq));
+            if has_more {
+                connection.ask(&conversation, seqs.upto()).await?;
+            }
+        }
     }
     Ok(Back { welcome_us, caught_up_us: begun.elapsed().as_micros() as u64, tries })
 }

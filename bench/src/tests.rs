@@ -110,10 +110,7 @@ async fn session(mut socket: WebSocket, server: &Server) {
                         news: broadcast::channel(1024).0,
                     });
                     news = Some(log.news.subscribe());
-                    let missed = hello.cursors.first().map(|cursor| {
-                        let new = log.messages.iter().filter(|message| message.seq > cursor.seq);
-                        new.take(200).cloned().collect::<Vec<_>>()
-                    });
+                    let missed = hello.cursors.first().map(|cursor| cursor.seq);
                     (missed, log.next_seq - 1)
                 };
                 let conversation = Conversation {
@@ -125,8 +122,9 @@ async fn session(mut socket: WebSocket, server: &Server) {
                 let conversations = if log == 0 { vec![] } else { vec![conversation] };
                 let welcome = Welcome { conversations, limits, ..Welcome::default() };
                 answer(&mut socket, frame.seq, Kind::Welcome(welcome)).await;
-                if let Some(missed) = missed {
-                    push(&mut socket, &visitor, missed).await;
+                if let Some(after_seq) = missed {
+                    let page = range(server, &visitor, after_seq, 50);
+                    answer(&mut socket, 0, Kind::Range(page)).await;
                 }
             }
             Kind::Send(send) => {
@@ -135,7 +133,7 @@ async fn session(mut socket: WebSocket, server: &Server) {
                 }
             }
             Kind::Pull(pull) => {
-                let range = range(server, &visitor, pull.after_seq);
+                let range = range(server, &visitor, pull.after_seq, pull.limit);
                 answer(&mut socket, frame.seq, Kind::Range(range)).await;
             }
             Kind::Ping(ping) => {
@@ -198,10 +196,10 @@ fn append(server: &Server, visitor: &str, send: &Send) -> Vec<Ack> {
     vec![ack; 1 + usize::from(twice)]
 }
 
-fn range(server: &Server, visitor: &str, after_seq: u64) -> Range {
+fn range(server: &Server, visitor: &str, after_seq: u64, limit: u32) -> Range {
     let logs = server.logs.lock().unwrap();
     let mut rest = logs[visitor].messages.iter().filter(|message| message.seq > after_seq);
-    let messages = rest.by_ref().take(200).cloned().collect();
+    let messages = rest.by_ref().take(limit as usize).cloned().collect();
     let conversation = visitor.to_owned();
     let has_more = rest.next().is_some();
     Range { conversation, messages, has_more, first_seq: 1, ..Range::default() }
@@ -306,7 +304,7 @@ async fn idle_connections_are_held() {
 
 #[tokio::test]
 async fn all_catch_up_after_a_storm() {
-    for behind in [10, 210] {
+    for behind in [10, 270] {
         let address = server(Fault::None).await;
         let line = format!(
             "resume --url ws://{address}/ws --connections 5 --behind {behind} --patience 20"

@@ -21,6 +21,12 @@ use crate::store::{Batch, Check, Write};
 /// How long a `client_msg_id` is remembered.
 pub const REMEMBERED_MS: u64 = 7 * 24 * 3600 * 1000;
 
+/// Most messages of one run: a change to one of them writes the whole run again.
+const MAX_RUN: usize = 64;
+/// Largest run that a second message is added to, in bytes. Edits may make each text as long as a
+/// text can be, and the run must still fit into a value of the store.
+const RUN_BYTES: usize = 64 * 1024;
+
 /// A conversation as it will be when all that was gathered is durable.
 #[derive(Debug, Clone)]
 pub struct Conversation {
@@ -29,6 +35,8 @@ pub struct Conversation {
     last_seq: u64,
     known: HashMap<(u32, ClientMsgId), u64>,
     senders: Vec<(i32, String)>,
+    /// The messages after this one cannot be searched by signatures; none: all can.
+    unsigned_after: Option<u64>,
     gathered: Gathered,
 }
 
@@ -98,10 +106,7 @@ impl Conversation {
         head.status_since_ms = now_ms;
         head.first_seq = 1;
         let mut begun = Self::load(id, head, 0);
-        let Head { app, visitor, .. } = &begun.head;
-        let listed = keys::with(keys::visitor(app, visitor), id);
-        begun.gathered.writes.push(Write::Put(listed, Vec::new()));
-        let listed = begun.lists().map(|key| Write::Put(key, Vec::new()));
+        let listed = begun.listed().map(|key| Write::Put(key, Vec::new()));
         begun.gathered.writes.extend(listed);
         begun.gathered.checks.push(Check::Absent(keys::head(id)));
         begun.gathered.head = true;
@@ -116,6 +121,7 @@ impl Conversation {
             last_seq,
             known: HashMap::new(),
             senders: Vec::new(),
+            unsigned_after: None,
             gathered: Gathered::default(),
         }
     }
@@ -128,6 +134,32 @@ impl Conversation {
             let sender = self.sender(sender.role, &sender.id);
             self.known.insert((sender, id), message.seq);
         }
+    }
+
+    /// Learns that the messages after `seq` have no signature.
+    pub fn set_unsigned(&mut self, after: u64) {
+        self.unsigned_after = Some(after);
+    }
+
+    /// The messages up to `through` have signatures, which `writes` store.
+    pub fn sign(&mut self, through: u64, writes: Vec<Write>) {
+        let mark = keys::unsigned(&self.head.app, self.id);
+        self.unsigned_after = (through < self.last_seq).then_some(through);
+        self.gathered.writes.extend(writes);
+        self.gathered.writes.push(match self.unsigned_after {
+            Some(after) => Write::Put(mark, after.to_be_bytes().to_vec()),
+            None => Write::Delete(mark),
+        });
+    }
+
+    /// Removes the conversation, and `writes` what else belongs to it. Nothing may follow.
+    pub fn remove(&mut self, writes: Vec<Write>) {
+        let timers = self.head.timers.iter();
+        let timers = timers.map(|timer| keys::timer(timer.due_ms, self.id, timer.kind as u8));
+        let own =
+            [keys::head(self.id), keys::work(self.id), keys::unsigned(&self.head.app, self.id)];
+        let gone: Vec<_> = self.listed().chain(timers).chain(own).map(Write::Delete).collect();
+        self.gathered.writes.extend(gone.into_iter().chain(writes));
     }
 
     /// Its name.
@@ -149,6 +181,11 @@ impl Conversation {
     pub fn find(&mut self, sender: &User, id: ClientMsgId) -> Option<u64> {
         let sender = self.sender(sender.role, &sender.id);
         self.known.get(&(sender, id)).copied()
+    }
+
+    /// Messages that wait for the next commit.
+    pub fn waits(&self) -> usize {
+        self.gathered.entries.len()
     }
 
     /// An entry that waits for the next commit.
@@ -278,6 +315,8 @@ impl Conversation {
     /// Retention: messages before `first_seq` are gone; `writes` removes them.
     pub fn trim(&mut self, first_seq: u64, writes: Vec<Write>) {
         self.head.first_seq = self.head.first_seq.max(first_seq);
+        // What is gone can no longer be compared with a retry.
+        self.known.retain(|_, seq| *seq >= first_seq);
         self.gathered.head = true;
         self.gathered.writes.extend(writes);
     }
@@ -293,20 +332,47 @@ impl Conversation {
         if entries.is_empty() && !head && writes.is_empty() {
             return None;
         }
-        let mut entries = entries;
-        if let Some(first) = entries.first() {
+        if let (Some(first), None) = (entries.first(), self.unsigned_after) {
+            let after = first.message.seq - 1;
+            self.unsigned_after = Some(after);
+            let mark = keys::unsigned(&self.head.app, self.id);
+            writes.push(Write::Put(mark, after.to_be_bytes().to_vec()));
+        }
+        let mut stored = Vec::with_capacity(entries.len());
+        let mut rest = entries.into_iter().peekable();
+        while let Some(first) = rest.next() {
             let key = keys::run(self.id, first.message.seq);
-            // Whoever else appended here meanwhile, began with the same number.
-            checks.push(Check::Absent(key.clone()));
-            let run = Run { entries };
+            if stored.is_empty() {
+                // Whoever else appended here meanwhile, began with the same number.
+                checks.push(Check::Absent(key.clone()));
+            }
+            let mut bytes = first.encoded_len();
+            let mut run = Run { entries: vec![first] };
+            while run.entries.len() < MAX_RUN
+                && let Some(entry) = rest.next_if(|entry| bytes + entry.encoded_len() <= RUN_BYTES)
+            {
+                bytes += entry.encoded_len();
+                run.entries.push(entry);
+            }
             writes.push(Write::Put(key, run.encode_to_vec()));
-            entries = run.entries;
+            stored.append(&mut run.entries);
         }
         if head {
             writes.push(Write::Put(keys::head(self.id), self.head.encode_to_vec()));
         }
         let head = head.then(|| self.head.clone());
-        Some(Commit { batch: Batch { checks, writes }, entries, last_seq: self.last_seq, head })
+        Some(Commit {
+            batch: Batch { checks, writes },
+            entries: stored,
+            last_seq: self.last_seq,
+            head,
+        })
+    }
+
+    /// All lists that it is in.
+    pub fn listed(&self) -> impl Iterator<Item = Vec<u8>> + use<> {
+        let Head { app, visitor, .. } = &self.head;
+        std::iter::once(keys::with(keys::visitor(app, visitor), self.id)).chain(self.lists())
     }
 
     /// Where the conversation is listed: by its status, and for whoever must find it.

@@ -11,8 +11,11 @@
 //! | `q` app, 0, since, conversation | nothing: who waits for an agent, in order |
 //! | `w` conversation | nothing: the bot owes something here |
 //! | `t` due, conversation, kind | the number of the timer |
+//! | `u` app, 0, conversation | the last message that has a signature; none follows without this row |
+//! | `x` app, 0, time from the newest, conversation, first seq | the last seq of a page, and its signature |
+//! | `y` conversation, first seq | the time of that page |
 //!
-//! `i` belongs to `crate::identity`, `o` to the webhooks of `crate::bot`, `x` to the search.
+//! `i` belongs to `crate::identity`, `o` to the webhooks of `crate::bot`.
 
 use super::id::ConversationId;
 use super::party::{Party, Side};
@@ -30,6 +33,9 @@ pub mod kind {
     pub const QUEUE: u8 = b'q';
     pub const WORK: u8 = b'w';
     pub const TIMER: u8 = b't';
+    pub const UNSIGNED: u8 = b'u';
+    pub const SIGNED: u8 = b'x';
+    pub const PAGE: u8 = b'y';
 }
 
 /// The head of a conversation.
@@ -93,6 +99,12 @@ pub fn owned(agent: &str) -> Vec<u8> {
     named(kind::OWNED, agent)
 }
 
+/// Whose an [`owned`] key is.
+pub fn owner(key: &[u8]) -> Option<&str> {
+    let agent = key.strip_prefix(&[kind::OWNED])?.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(agent).ok()
+}
+
 /// All that wait for an agent of `app`.
 pub fn queue(app: &str) -> Vec<u8> {
     named(kind::QUEUE, app)
@@ -101,6 +113,51 @@ pub fn queue(app: &str) -> Vec<u8> {
 /// The mark of a conversation in which the bot owes something.
 pub fn work(id: ConversationId) -> Vec<u8> {
     of(kind::WORK, id)
+}
+
+/// All conversations of `app` with messages that have no signature.
+pub fn all_unsigned(app: &str) -> Vec<u8> {
+    named(kind::UNSIGNED, app)
+}
+
+/// The mark of a conversation with messages that have no signature.
+pub fn unsigned(app: &str, id: ConversationId) -> Vec<u8> {
+    with(all_unsigned(app), id)
+}
+
+/// All signatures of an app, newest first.
+pub fn all_signed(app: &str) -> Vec<u8> {
+    named(kind::SIGNED, app)
+}
+
+/// The signature of the page that begins with `first_seq` and whose last message is of `at_ms`.
+pub fn signed(app: &str, at_ms: u64, id: ConversationId, first_seq: u64) -> Vec<u8> {
+    let mut key = at(all_signed(app), !at_ms, id);
+    key.extend(first_seq.to_be_bytes());
+    key
+}
+
+/// The conversation and the first seq of a signature's key.
+pub fn parse_signed(key: &[u8]) -> Option<(ConversationId, u64)> {
+    let (rest, seq) = key.split_last_chunk::<8>()?;
+    Some((tail(rest)?, u64::from_be_bytes(*seq)))
+}
+
+/// All pages of a conversation.
+pub fn pages(id: ConversationId) -> Vec<u8> {
+    of(kind::PAGE, id)
+}
+
+/// A page of a conversation.
+pub fn page(id: ConversationId, first_seq: u64) -> Vec<u8> {
+    let mut key = pages(id);
+    key.extend(first_seq.to_be_bytes());
+    key
+}
+
+/// How far anybody has read a conversation.
+pub fn reads(id: ConversationId) -> Vec<u8> {
+    of(kind::READ, id)
 }
 
 /// A timer.

@@ -4,6 +4,7 @@
 //! goes out as entries, and `crate::hub` makes them durable. In reading order: who takes part, how a
 //! conversation is named and stored, how it grows, and what a session may say.
 
+pub mod check;
 pub mod conversation;
 pub mod id;
 pub mod keys;
@@ -11,4 +12,5 @@ pub mod party;
 pub mod record;
 pub mod refusal;
 pub mod request;
+pub mod search;
 pub mod session;

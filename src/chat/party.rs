@@ -1,6 +1,6 @@
 //! Who takes part in a conversation.
 
-use kefu_proto::v1::{Role, User};
+use kefu_proto::v1::{Holder, Owner, Role, Status, User};
 
 /// Longest id of a visitor or an agent, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
@@ -43,6 +43,24 @@ impl Party {
             Side::Agent => Role::Agent,
         };
         User { role: role.into(), id: self.id.clone(), name: name.to_owned() }
+    }
+}
+
+/// The queue, as an owner.
+pub fn queue() -> Owner {
+    Owner { holder: Holder::Queue.into(), agent: None }
+}
+
+/// An agent, as an owner.
+pub fn owned_by(agent: User) -> Owner {
+    Owner { holder: Holder::Agent.into(), agent: Some(agent) }
+}
+
+/// The status of a conversation that is not resolved, by its owner.
+pub fn status(owner: &Owner) -> Status {
+    match owner.holder() {
+        Holder::Queue => Status::Waiting,
+        Holder::Bot | Holder::Agent | Holder::Nobody | Holder::Unspecified => Status::Open,
     }
 }
 

@@ -56,6 +56,19 @@ pub struct Head {
     pub work: bool,
 }
 
+impl Head {
+    /// Whether people see the same of both.
+    pub fn looks_like(&self, other: &Self) -> bool {
+        self.status == other.status
+            && self.status_since_ms == other.status_since_ms
+            && self.owner == other.owner
+            && self.owner_epoch == other.owner_epoch
+            && self.dialogue == other.dialogue
+            && self.tags == other.tags
+            && self.first_seq == other.first_seq
+    }
+}
+
 /// A timer of a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct Timer {

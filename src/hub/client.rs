@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kefu_proto::CloseCode;
 use kefu_proto::limits::DEFAULT_PULL;
 use kefu_proto::v1::{self, body::Kind};
 
@@ -64,8 +65,9 @@ impl Hub {
         greeting
     }
 
-    /// The connection is gone.
+    /// The connection is gone: its outbox takes nothing more.
     pub fn leave(self: &Arc<Self>, client: &Client) {
+        client.outbox.end(CloseCode::Bye);
         let last = self.users.leave(&client.user, &client.outbox);
         if last && client.user.side == Side::Agent {
             self.agent_left(&client.user.id);

@@ -8,7 +8,7 @@ use super::Hub;
 use super::client::Client;
 use super::slot::{AckTo, Asked, Change};
 use crate::chat::conversation::Actor;
-use crate::chat::party::Party;
+use crate::chat::party::{Party, owned_by, queue, status};
 use crate::chat::refusal::Refusal;
 use crate::chat::request::Control;
 
@@ -43,53 +43,50 @@ impl Hub {
         mut by: Actor,
     ) -> Result<(), Refusal> {
         let now_ms = change.now_ms;
-        let (owner, status, reason) = match action {
+        let reception = self.bot.reception(&change.conversation().head().app);
+        let (owner, reason) = match action {
             Action::SetTags(set) => {
                 change.conversation().set_tags(set.tags, &mut by, now_ms);
                 return Ok(());
             }
-            Action::Take(_) => {
-                let agent = Some(by.user.clone());
-                (Owner { holder: Holder::Agent.into(), agent }, Status::Open, "taken")
-            }
-            Action::Transfer(to) if to.agent.is_empty() => {
-                (Owner { holder: Holder::Queue.into(), agent: None }, Status::Waiting, "passed_on")
-            }
+            Action::Take(_) => (owned_by(by.user.clone()), "taken"),
+            Action::Transfer(to) if to.agent.is_empty() => (queue(), "passed_on"),
             Action::Transfer(to) => {
                 let name = self.at_work(&to.agent).ok_or_else(|| {
                     let message = "that agent is not at work; choose another, or the queue";
                     Refusal::new(ErrorCode::NoSuchAgent, message)
                 })?;
-                let agent = Some(Party::agent(&to.agent).user(&name));
-                (Owner { holder: Holder::Agent.into(), agent }, Status::Open, "passed_on")
+                (owned_by(Party::agent(&to.agent).user(&name)), "passed_on")
             }
-            Action::HandBack(_) => {
-                (self.bot.reception(&change.conversation().head().app), Status::Open, "handed_back")
+            Action::HandBack(_) => (reception, "handed_back"),
+            Action::Resolve(_) => {
+                // What is resolved waits for nobody, even in a shop without a bot.
+                let owner = match reception.holder() {
+                    Holder::Queue => Owner { holder: Holder::Nobody.into(), agent: None },
+                    _ => reception,
+                };
+                let conversation = change.conversation();
+                conversation.hand_over(Some(owner), Status::Resolved, "resolved", &mut by, now_ms);
+                self.follow(change);
+                return Ok(());
             }
-            Action::Resolve(_) => (
-                self.bot.reception(&change.conversation().head().app),
-                Status::Resolved,
-                "resolved",
-            ),
         };
-        let finished = status == Status::Resolved;
-        let id = change.conversation().id();
-        // A shop without a bot: what is resolved waits for nobody.
-        let owner = match (finished, owner.holder()) {
-            (true, Holder::Queue) => Owner { holder: Holder::Nobody.into(), agent: None },
-            _ => owner,
-        };
-        let status = match (finished, owner.holder()) {
-            (false, Holder::Queue) => Status::Waiting,
-            _ => status,
-        };
-        change.conversation().hand_over(Some(owner.clone()), status, reason, &mut by, now_ms);
-        self.bot.owner_changed(change);
-        change.then(move |hub, result| {
-            if result.is_ok() {
-                hub.moved(id, &owner, finished);
-            }
-        });
+        let status = status(&owner);
+        change.conversation().hand_over(Some(owner), status, reason, &mut by, now_ms);
+        self.follow(change);
         Ok(())
+    }
+
+    /// The conversation has another owner or status: the bot learns of it now, the queue when it is
+    /// durable.
+    pub(super) fn follow(self: &Arc<Self>, change: &mut Change<'_>) {
+        self.bot.owner_changed(change);
+        let conversation = change.conversation();
+        let id = conversation.id();
+        let (owner, status) = (conversation.head().owner.clone(), conversation.head().status());
+        change.then(move |hub, result| match result {
+            Ok(()) => hub.moved(id, &owner, status),
+            Err(_) => hub.resync(id),
+        });
     }
 }

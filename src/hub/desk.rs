@@ -4,10 +4,10 @@
 //! conversation's owner counts. [`Hub::attend`] is a task of its own: it hands conversations to
 //! agents as soon as one is free, and tells visitors and agents how the queue moves.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kefu_proto::v1::{self, Holder, Owner, Status, body::Kind};
+use kefu_proto::v1::{self, ErrorCode, Holder, Owner, Status, body::Kind};
 use tokio::sync::Notify;
 
 use super::Hub;
@@ -17,7 +17,7 @@ use super::slot::Slot;
 use crate::chat::conversation::Actor;
 use crate::chat::id::ConversationId;
 use crate::chat::keys::{self, kind};
-use crate::chat::party::{Party, Side, system};
+use crate::chat::party::{Party, Side, owned_by, queue, system};
 use crate::chat::refusal::Refusal;
 use crate::dialogue::queue::{Assignment, Queue, Whom};
 use crate::store::{Order, Rows, Scan, StoreError};
@@ -42,13 +42,19 @@ struct State {
     seats: HashMap<String, Seat>,
     /// What each waiting conversation's visitor was told last.
     told: HashMap<ConversationId, (usize, Option<u64>)>,
+    /// Somebody has come who was not shown the queue.
+    unseen: bool,
+    /// Conversations whose change failed: the store knows whose they are.
+    doubtful: Vec<ConversationId>,
 }
 
 #[derive(Debug)]
 struct Seat {
     name: String,
-    /// Since when no device is connected; none while one is.
-    gone_since_ms: Option<u64>,
+    /// Whether the agent takes conversations.
+    online: bool,
+    /// When the last device went; it counts while none is connected.
+    gone_since_ms: u64,
 }
 
 impl Desk {
@@ -67,7 +73,16 @@ impl Hub {
             let since = key.len().checked_sub(24).and_then(|at| key[at..].first_chunk::<8>());
             if let (Some(id), Some(since)) = (keys::tail(&key), since) {
                 let since_ms = u64::from_be_bytes(*since);
-                self.desk.lock().queue.enter(&id.to_string(), Whom::Anyone, since_ms);
+                let mut desk = self.desk.lock();
+                desk.queue.enter(&id.to_string(), Whom::Anyone, since_ms);
+                // The visitor was welcomed to the queue before.
+                desk.told.insert(id, (0, None));
+            }
+        }
+        let now_ms = self.now_ms();
+        for (key, _) in self.all(&[kind::OWNED]).await? {
+            if let (Some(id), Some(agent)) = (keys::tail(&key), keys::owner(&key)) {
+                self.desk.lock().serve(&id.to_string(), agent, now_ms);
             }
         }
         self.desk.moved.notify_one();
@@ -118,16 +133,16 @@ impl Hub {
         let (id, now_ms) = (&client.user.id, self.now_ms());
         let mut desk = self.desk.lock();
         let capacity = if online { capacity } else { 0 };
-        desk.queue.arrive(id, capacity, std::collections::BTreeSet::new(), now_ms);
+        desk.queue.arrive(id, capacity, BTreeSet::new(), now_ms);
         let served: Vec<String> = desk.queue.served_by(id).map(str::to_owned).collect();
         for conversation in owned.iter().map(ToString::to_string) {
             if !served.contains(&conversation) {
                 desk.queue.take(&conversation, id, now_ms);
             }
         }
-        desk.seats.insert(id.clone(), Seat { name: client.name.clone(), gone_since_ms: None });
-        // Every agent who comes is shown the queue.
-        desk.told.clear();
+        let seat = Seat { name: client.name.clone(), online, gone_since_ms: now_ms };
+        desk.seats.insert(id.clone(), seat);
+        desk.unseen = true;
         drop(desk);
         self.desk.moved.notify_one();
         Ok(())
@@ -137,51 +152,74 @@ impl Hub {
     pub(super) fn agent_left(&self, agent: &str) {
         let now_ms = self.now_ms();
         if let Some(seat) = self.desk.lock().seats.get_mut(agent) {
-            seat.gone_since_ms = Some(now_ms);
+            seat.gone_since_ms = now_ms;
         }
     }
 
     /// What an agent is called, if it is at work.
     pub(super) fn at_work(&self, agent: &str) -> Option<String> {
-        self.desk.lock().seats.get(agent).map(|seat| seat.name.clone())
+        let desk = self.desk.lock();
+        desk.seats.get(agent).filter(|seat| seat.online).map(|seat| seat.name.clone())
     }
 
-    /// Notes in the queue that a conversation has another owner.
-    pub(super) fn moved(&self, id: ConversationId, owner: &Owner, finished: bool) {
+    /// Notes in the queue whose a conversation is now.
+    pub(super) fn moved(&self, id: ConversationId, owner: &Owner, status: Status) {
         let (conversation, now_ms) = (id.to_string(), self.now_ms());
         let mut desk = self.desk.lock();
         match (owner.holder(), &owner.agent) {
             (Holder::Queue, _) => desk.queue.transfer(&conversation, Whom::Anyone, now_ms),
-            (Holder::Agent, Some(agent)) => {
-                if !desk.queue.take(&conversation, &agent.id, now_ms) {
-                    desk.queue.leave(&conversation, now_ms);
+            (Holder::Agent, Some(agent)) => desk.serve(&conversation, &agent.id, now_ms),
+            _ => {
+                if status == Status::Resolved {
+                    desk.queue.finish(&conversation, now_ms);
                 }
+                desk.queue.leave(&conversation, now_ms);
             }
-            _ if finished => desk.queue.finish(&conversation, now_ms),
-            _ => {}
-        }
-        if !matches!(owner.holder(), Holder::Queue | Holder::Agent) {
-            desk.queue.leave(&conversation, now_ms);
         }
         drop(desk);
         self.desk.moved.notify_one();
+    }
+
+    /// A change of a conversation's owner failed: [`Self::attend`] asks the store next time.
+    pub(super) fn resync(&self, id: ConversationId) {
+        self.desk.lock().doubtful.push(id);
     }
 
     /// Hands out what waits, as long as the server runs.
     pub async fn attend(self: Arc<Self>) {
         loop {
             self.desk.moved.notified().await;
-            self.call_back_absent();
-            loop {
-                let next = self.desk.lock().queue.assign(self.now_ms());
-                let Some(Assignment { conversation, agent }) = next else { break };
-                if let Err(refusal) = self.assign(&conversation, &agent).await {
-                    tracing::warn!(conversation, agent, %refusal, "cannot hand over");
-                    let now_ms = self.now_ms();
-                    self.desk.lock().queue.leave(&conversation, now_ms);
-                }
+            self.attend_once().await;
+        }
+    }
+
+    /// One round of [`Self::attend`].
+    pub(super) async fn attend_once(self: &Arc<Self>) {
+        self.settle_doubts().await;
+        self.call_back_absent().await;
+        loop {
+            let next = self.desk.lock().queue.assign(self.now_ms());
+            let Some(Assignment { conversation, agent }) = next else { break };
+            let id = ConversationId::parse(&conversation).expect("the queue holds names of ours");
+            if let Err(refusal) = self.assign(id, &agent).await {
+                tracing::warn!(conversation, agent, %refusal, "cannot hand over");
+                self.resync(id);
+                break;
             }
-            self.tell_queue().await;
+        }
+        self.tell_queue().await;
+    }
+
+    async fn settle_doubts(&self) {
+        let doubtful = std::mem::take(&mut self.desk.lock().doubtful);
+        for id in doubtful {
+            match self.peek(id).await {
+                Ok((head, _)) => self.moved(id, &head.owner, head.status()),
+                Err(refusal) if refusal.code == ErrorCode::NoSuchConversation => {
+                    self.desk.lock().queue.leave(&id.to_string(), self.now_ms());
+                }
+                Err(_) => self.resync(id),
+            }
         }
     }
 
@@ -190,37 +228,60 @@ impl Hub {
         self.desk.moved.notify_one();
     }
 
-    fn call_back_absent(&self) {
+    async fn call_back_absent(self: &Arc<Self>) {
         let now_ms = self.now_ms();
-        let mut desk = self.desk.lock();
-        let away: Vec<String> = desk
-            .seats
-            .iter()
-            .filter(|(_, seat)| {
-                seat.gone_since_ms.is_some_and(|since| now_ms.saturating_sub(since) > AWAY_AFTER_MS)
-            })
-            .map(|(agent, _)| agent.clone())
-            .collect();
+        let gone = |seat: &Seat| now_ms.saturating_sub(seat.gone_since_ms) > AWAY_AFTER_MS;
+        let mut away: Vec<String> = {
+            let desk = self.desk.lock();
+            let away = desk.seats.iter().filter(|(_, seat)| gone(seat));
+            away.map(|(agent, _)| agent.clone()).collect()
+        };
+        away.retain(|agent| !self.users.is_connected(&Party::agent(agent)));
         for agent in away {
+            if let Err(refusal) = self.give_back(&agent).await {
+                tracing::warn!(agent, %refusal, "cannot give back what an absent agent has");
+                continue;
+            }
+            let mut desk = self.desk.lock();
             desk.seats.remove(&agent);
             desk.queue.depart(&agent);
         }
     }
 
-    async fn assign(self: &Arc<Self>, conversation: &str, agent: &str) -> Result<(), Refusal> {
-        let id = ConversationId::parse(conversation).expect("the queue holds names of ours");
+    /// What an agent has goes back into the queue.
+    async fn give_back(self: &Arc<Self>, agent: &str) -> Result<(), Refusal> {
+        let served: Vec<_> = {
+            let desk = self.desk.lock();
+            desk.queue.served_by(agent).filter_map(ConversationId::parse).collect()
+        };
+        for id in served {
+            let slot = self.conversation(id).await?;
+            self.change(&slot, |change| {
+                let (now_ms, owner) = (change.now_ms, &change.conversation().head().owner);
+                if owner.agent.as_ref().is_some_and(|owner| owner.id == agent) {
+                    let (mut by, waits) = (Actor::from(system()), Status::Waiting);
+                    let conversation = change.conversation();
+                    conversation.hand_over(Some(queue()), waits, "agent_away", &mut by, now_ms);
+                    self.follow(change);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn assign(self: &Arc<Self>, id: ConversationId, agent: &str) -> Result<(), Refusal> {
         let slot = self.conversation(id).await?;
         let name = self.at_work(agent).unwrap_or_default();
         self.change(&slot, |change| {
             // It may have been taken, or the visitor's matter resolved, in the meantime.
-            let waits = change.conversation().head().owner.holder() == Holder::Queue;
-            let absent = change.conversation().head().owner.holder() == Holder::Agent;
-            if waits || absent {
-                let user = Party::agent(agent).user(&name);
-                let owner = Owner { holder: Holder::Agent.into(), agent: Some(user) };
+            if change.conversation().head().owner.holder() == Holder::Queue {
+                let owner = owned_by(Party::agent(agent).user(&name));
                 let (mut by, now_ms) = (Actor::from(system()), change.now_ms);
                 change.conversation().hand_over(Some(owner), Status::Open, "", &mut by, now_ms);
-                self.bot.owner_changed(change);
+                self.follow(change);
+            } else {
+                self.resync(id);
             }
             Ok(())
         })
@@ -232,15 +293,14 @@ impl Hub {
         let Some((length, waiting)) = changed else { return };
         let mut shown = Vec::new();
         for (id, position, wait_ms, is_new) in waiting {
-            let Ok(slot) = self.conversation(id).await else { continue };
-            let (head, last_seq) = slot.durable();
+            let Ok((head, last_seq)) = self.peek(id).await else { continue };
             let place = |mut seen: v1::Conversation| {
                 seen.queue_position = u32::try_from(position).unwrap_or(u32::MAX);
                 seen.queue_wait_ms =
                     wait_ms.map_or(0, |wait_ms| u32::try_from(wait_ms).unwrap_or(u32::MAX));
                 seen
             };
-            if is_new {
+            if is_new && let Ok(slot) = self.conversation(id).await {
                 self.announce(&slot, position, wait_ms);
             }
             let visitor = Party::visitor(&head.app, &head.visitor);
@@ -269,6 +329,16 @@ impl Hub {
 type Place = (ConversationId, usize, Option<u64>, bool);
 
 impl State {
+    /// An agent has a conversation, even one who is not at work: away, as long as none is connected.
+    fn serve(&mut self, conversation: &str, agent: &str, now_ms: u64) {
+        if !self.seats.contains_key(agent) {
+            let seat = Seat { name: String::new(), online: false, gone_since_ms: now_ms };
+            self.seats.insert(agent.to_owned(), seat);
+            self.queue.arrive(agent, 0, BTreeSet::new(), now_ms);
+        }
+        self.queue.take(conversation, agent, now_ms);
+    }
+
     /// Who waits now, if that differs from what was told.
     fn changes(&mut self) -> Option<(u32, Vec<Place>)> {
         let ids: Vec<String> = self.queue.waiting().map(str::to_owned).collect();
@@ -282,10 +352,10 @@ impl State {
             places.push((id, told.0, told.1, is_new));
             now.insert(id, told);
         }
-        if now == self.told {
+        if now == self.told && !std::mem::take(&mut self.unseen) {
             return None;
         }
-        self.told = now;
+        (self.told, self.unseen) = (now, false);
         Some((u32::try_from(ids.len()).unwrap_or(u32::MAX), places))
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kefu_proto::v1::ErrorCode;
+use kefu_proto::v1::{ErrorCode, Status};
 use prost::Message as _;
 
 use super::Hub;
-use super::slot::{Slot, refusal};
+use super::slot::{Change, Slot, refusal};
 use super::stripe;
 use crate::chat::conversation::{Conversation, REMEMBERED_MS};
 use crate::chat::id::ConversationId;
@@ -29,27 +29,51 @@ impl Hub {
             return Ok(slot);
         }
         let _alone = self.loading[stripe(id)].lock().await;
-        if let Some(slot) = self.in_memory(id) {
-            return Ok(slot);
+        if let Some(slot) = self.slot(id) {
+            let live = slot.lock();
+            if !live.is_over() {
+                live.check()?;
+                drop(live);
+                return Ok(slot);
+            }
         }
-        let conversation = self.load(id).await?;
+        let mut conversation = self.load(id).await?;
+        let mark = keys::unsigned(&conversation.head().app, id);
+        let mark = self.store.get(mark).await.map_err(|error| refusal(&error))?;
+        if let Some(after) = mark.and_then(|bytes| bytes.try_into().ok()) {
+            conversation.set_unsigned(u64::from_be_bytes(after));
+        }
         let slot = Arc::new(Slot::new(conversation, true, self.now_ms()));
         self.slots.insert(id, Arc::clone(&slot));
         Ok(slot)
     }
 
     pub(super) fn in_memory(&self, id: ConversationId) -> Option<Arc<Slot>> {
-        let slot = self.slots.get(&id)?;
-        (!slot.lock().is_broken()).then(|| Arc::clone(&slot))
+        let slot = self.slot(id)?;
+        let usable = slot.lock().check().is_ok();
+        usable.then_some(slot)
+    }
+
+    fn slot(&self, id: ConversationId) -> Option<Arc<Slot>> {
+        self.slots.get(&id).map(|slot| Arc::clone(&slot))
     }
 
     /// A new conversation; it is stored with what is gathered next.
-    pub(super) fn begin(&self, head: Head) -> Arc<Slot> {
+    pub(super) fn begin(&self, head: Head) -> (ConversationId, Arc<Slot>) {
         let now_ms = self.now_ms();
         let id = self.new_id();
+        let waits = head.status() == Status::Waiting;
         let slot = Arc::new(Slot::new(Conversation::begin(id, head, now_ms), false, now_ms));
+        if waits {
+            let enter = move |hub: &Arc<Self>, result: Result<(), Refusal>| {
+                if result.is_ok() {
+                    hub.enqueue(id);
+                }
+            };
+            Change { live: &mut slot.lock(), now_ms }.then(enter);
+        }
         self.slots.insert(id, Arc::clone(&slot));
-        slot
+        (id, slot)
     }
 
     /// The stored head of a conversation, without loading the rest.

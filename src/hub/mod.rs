@@ -11,9 +11,13 @@ mod load;
 pub mod outbox;
 mod read;
 mod requests;
+mod retention;
 mod rewrite;
+mod search;
 pub mod slot;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::fmt;
@@ -26,6 +30,8 @@ use tokio::sync::Mutex;
 pub use self::client::{Client, Greeting};
 use self::desk::Desk;
 pub use self::requests::{Bot, Heard};
+pub use self::retention::{MIN_KEEP_MS, Swept};
+pub use self::search::{Cursor, Found};
 use self::slot::Slot;
 pub use self::tell::error;
 use self::users::Users;
@@ -55,6 +61,9 @@ pub struct Hub {
     users: Users,
     desk: Desk,
     gaps: AtomicU64,
+    /// Where the next call of [`Hub::index_pages`] begins, and of [`Hub::sweep_retention`].
+    index_at: Mutex<Vec<u8>>,
+    retention_at: Mutex<Vec<u8>>,
 }
 
 impl fmt::Debug for Hub {
@@ -97,6 +106,8 @@ impl Hub {
             users: Users::default(),
             desk: Desk::default(),
             gaps: AtomicU64::new(0),
+            index_at: Mutex::default(),
+            retention_at: Mutex::default(),
         }))
     }
 

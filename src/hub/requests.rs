@@ -12,7 +12,7 @@ use super::slot::{AckTo, Asked, Change, Slot, conflict};
 use crate::chat::conversation::{Actor, Draft};
 use crate::chat::id::{ClientMsgId, ConversationId};
 use crate::chat::keys;
-use crate::chat::party::{Party, Side};
+use crate::chat::party::{Party, Side, status};
 use crate::chat::record::Head;
 use crate::chat::refusal::Refusal;
 use crate::chat::request::{Request, Send, digest};
@@ -100,8 +100,7 @@ impl Hub {
                 && by_visitor
                 && change.conversation().head().status() == Status::Resolved
             {
-                let now_ms = change.now_ms;
-                change.conversation().hand_over(None, Status::Open, "", &mut actor, now_ms);
+                self.reopen(change, &mut actor);
             }
             let kind = if send.note { v1::Kind::Note } else { v1::Kind::Unspecified };
             let text = v1::Text {
@@ -126,6 +125,19 @@ impl Hub {
             Ok(asked)
         })?;
         self.settle(&slot, asked, to, &sent).await
+    }
+
+    /// The visitor writes again: whoever receives visitors has the conversation, unless somebody does.
+    fn reopen(self: &Arc<Self>, change: &mut Change<'_>, by: &mut Actor) {
+        let now_ms = change.now_ms;
+        let head = change.conversation().head();
+        let nobody = head.owner.holder() == v1::Holder::Nobody;
+        let owner = nobody.then(|| self.bot.reception(&head.app));
+        let status = status(owner.as_ref().unwrap_or(&head.owner));
+        change.conversation().hand_over(owner, status, "", by, now_ms);
+        if nobody {
+            self.follow(change);
+        }
     }
 
     /// Acks what was stored before under the same id, if it is the same.
@@ -157,17 +169,23 @@ impl Hub {
     /// The visitor's current conversation; one begins if there is none.
     async fn current(self: &Arc<Self>, client: &Client) -> Result<Arc<Slot>, Refusal> {
         let _alone = self.opening[super::stripe_of(&client.user.id)].lock().await;
-        // A conversation that has just begun may not be in the store yet.
+        let newest = self.newest(client).await?;
+        Ok(newest.unwrap_or_else(|| self.begin_for(client, String::new())))
+    }
+
+    async fn newest(&self, client: &Client) -> Result<Option<Arc<Slot>>, Refusal> {
+        // A conversation that has just begun may not be in the store yet; if that failed, it never
+        // will be.
         let begun = self.begun.get(&client.user).map(|begun| *begun);
         if let Some(id) = begun {
             match self.conversation(id).await {
                 Err(refusal) if refusal.code == ErrorCode::NoSuchConversation => {}
-                found => return found,
+                found => return found.map(Some),
             }
         }
         match self.of_visitor(&client.app, &client.user.id, 1).await?.first() {
-            Some(id) => self.conversation(*id).await,
-            None => Ok(self.begin_for(client, String::new())),
+            Some(id) => self.conversation(*id).await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -182,17 +200,9 @@ impl Hub {
             lang: client.lang.clone(),
             ..Head::default()
         };
-        head.set_status(match head.owner.holder() {
-            v1::Holder::Queue => Status::Waiting,
-            _ => Status::Open,
-        });
+        head.set_status(status(&head.owner));
         head.set_dialogue(v1::DialogueState::Idle);
-        let waits = head.status() == Status::Waiting;
-        let slot = self.begin(head);
-        let id = slot.lock().conversation.id();
-        if waits {
-            self.enqueue(id);
-        }
+        let (id, slot) = self.begin(head);
         self.begun.insert(client.user.clone(), id);
         slot
     }
@@ -210,10 +220,7 @@ impl Hub {
         let to = AckTo { outbox: Arc::clone(&client.outbox), request, id };
         let opened = digest(&[b"open", subject.as_bytes()]);
         let sender = client.user.user(&client.name);
-        let newest = self.begun.get(&client.user).map(|begun| *begun);
-        let stored = self.of_visitor(&client.app, &client.user.id, 1).await?.first().copied();
-        if let Some(newest) = newest.or(stored) {
-            let slot = self.conversation(newest).await?;
+        if let Some(slot) = self.newest(client).await? {
             let again = self.change(&slot, |change| {
                 let known = change.conversation().find(&sender, id);
                 known.map(|seq| change.again(seq, to.clone(), &opened)).transpose()
@@ -271,6 +278,7 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let slot = self.conversation(id).await?;
         let mut live = slot.lock();
+        live.check()?;
         live.watchers.retain(|watcher| !Arc::ptr_eq(watcher, &client.outbox));
         if on {
             live.watchers.push(Arc::clone(&client.outbox));
@@ -285,6 +293,7 @@ impl Hub {
     /// Tells the visitor, the owner and the watchers, except the connection that said it.
     fn tell_others(&self, client: &Client, head: &Head, id: ConversationId, out: &Out) {
         let mut outboxes = self.watchers(id);
+        self.users.collect(&client.user, &mut outboxes);
         self.users.collect(&Party::visitor(&head.app, &head.visitor), &mut outboxes);
         if let Some(agent) = super::tell::owner(head) {
             self.users.collect(&agent, &mut outboxes);

@@ -18,6 +18,9 @@ use crate::chat::record::{Entry, Head};
 use crate::chat::refusal::Refusal;
 use crate::store::{Batch, StoreError};
 
+/// Most messages that wait while a commit is on its way.
+const MAX_GATHERED: usize = 1_024;
+
 /// A conversation in use.
 #[derive(Debug)]
 pub struct Slot {
@@ -32,8 +35,14 @@ pub(super) struct Live {
     pub(super) head: Arc<Head>,
     pub(super) last_seq: u64,
     in_flight: Option<InFlight>,
+    /// A commit is durable, and the devices are being told.
+    telling: bool,
+    /// Whether anything of it is in the store.
+    stored: bool,
     waiting: Waiting,
     pub(super) watchers: Vec<Arc<Outbox>>,
+    /// What is gathered is its end: it is removed.
+    ending: bool,
     /// A commit failed: what is here may not be what is stored.
     broken: bool,
     pub(super) touched_ms: u64,
@@ -94,9 +103,21 @@ pub(super) struct Told {
     pub(super) watchers: Vec<Arc<Outbox>>,
 }
 
+/// What is to be done once the lock of a conversation is free.
+enum Next {
+    /// A commit is on its way, or there is nothing to do.
+    Nothing,
+    /// Nothing was to be written.
+    True(Vec<Then>),
+    /// It cannot go on.
+    Failed(Vec<Waiting>),
+    /// This goes to the store.
+    Commit(Batch),
+}
+
 /// Changes to one conversation that commit together.
 pub struct Change<'a> {
-    live: &'a mut Live,
+    pub(super) live: &'a mut Live,
     /// The time of all of it.
     pub now_ms: u64,
 }
@@ -122,8 +143,11 @@ impl Slot {
                 head,
                 last_seq,
                 in_flight: None,
+                telling: false,
+                stored,
                 waiting: Waiting::default(),
                 watchers: Vec::new(),
+                ending: false,
                 broken: false,
                 touched_ms: now_ms,
             }),
@@ -139,6 +163,11 @@ impl Slot {
         })
     }
 
+    /// Whether nobody asked since `before_ms`.
+    pub(super) fn is_quiet(&self, before_ms: u64) -> bool {
+        self.lock().touched_ms < before_ms
+    }
+
     /// The durable head and last message.
     pub fn durable(&self) -> (Arc<Head>, u64) {
         let live = self.lock();
@@ -147,14 +176,25 @@ impl Slot {
 
     /// Whether nothing waits, and nobody asked since `before_ms`.
     pub(super) fn is_idle(&self, before_ms: u64) -> bool {
-        let live = self.lock();
-        live.in_flight.is_none() && live.watchers.is_empty() && live.touched_ms < before_ms
+        let mut live = self.lock();
+        live.watchers.retain(|watcher| !watcher.is_ended());
+        let at_rest = live.in_flight.is_none() && !live.telling && live.watchers.is_empty();
+        at_rest && live.touched_ms < before_ms
     }
 }
 
 impl Live {
-    pub(super) fn is_broken(&self) -> bool {
-        self.broken
+    /// Whether this may be used.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` after a failure: what is here may not be what is stored.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        if self.broken || self.ending { Err(reload()) } else { Ok(()) }
+    }
+
+    /// Whether the store has it all in hand, so that it can be read from there.
+    pub(super) fn is_over(&self) -> bool {
+        self.broken && self.in_flight.is_none() && !self.telling
     }
 }
 
@@ -163,7 +203,9 @@ impl Hub {
     /// must have been gathered.
     ///
     /// # Errors
-    /// What `change` refuses; `UNAVAILABLE` or `BUSY` when the store takes no more.
+    /// What `change` refuses; `UNAVAILABLE` while the conversation is read again, `BUSY` while too
+    /// much of it waits for the store. That the store refuses is told as when it fails later: to who
+    /// waits for an ack, and to [`Change::then`].
     pub fn change<T>(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
@@ -171,96 +213,114 @@ impl Hub {
     ) -> Result<T, Refusal> {
         let now_ms = self.now_ms();
         let mut live = slot.lock();
-        if live.broken {
-            return Err(reload());
+        live.check()?;
+        if live.conversation.waits() >= MAX_GATHERED {
+            return Err(refusal(&StoreError::Busy));
         }
         live.touched_ms = now_ms;
         let done = change(&mut Change { live: &mut live, now_ms })?;
-        let (waiting, result) = self.flush(slot, &mut live);
+        let next = live.next();
         drop(live);
-        self.finish(waiting, &result);
-        result.map(|()| done)
+        self.go_on(slot, next);
+        Ok(done)
     }
 
-    /// Sends what was gathered to the store, unless a commit is on its way. Gives back whom to tell
-    /// of it now, without the lock.
-    fn flush(
-        self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        live: &mut Live,
-    ) -> (Vec<Waiting>, Result<(), Refusal>) {
-        if live.in_flight.is_some() || live.broken {
-            return (Vec::new(), Ok(()));
+    /// Does what is next for a conversation. Nobody may hold its lock: the store may call back at
+    /// once.
+    fn go_on(self: &Arc<Self>, slot: &Arc<Slot>, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::True(then) => then.into_iter().for_each(|then| then(self, Ok(()))),
+            Next::Failed(waiting) => self.failed(waiting, &reload()),
+            Next::Commit(batch) => {
+                let (hub, held) = (Arc::clone(self), Arc::clone(slot));
+                let done = move |result| hub.committed(&held, result);
+                if let Err(error) = self.store.commit(batch, Box::new(done)) {
+                    self.committed(slot, Err(error));
+                }
+            }
         }
-        let waiting = std::mem::take(&mut live.waiting);
-        let Some(Commit { batch, entries, last_seq, head }) = live.conversation.take() else {
-            // Nothing to write: what waits has come true.
-            return (vec![waiting], Ok(()));
-        };
-        live.in_flight = Some(InFlight { entries, last_seq, head, waiting });
-        match self.submit(slot, batch) {
-            Ok(()) => (Vec::new(), Ok(())),
-            Err(error) => (live.fail(), Err(refusal(&error))),
-        }
-    }
-
-    fn submit(self: &Arc<Self>, slot: &Arc<Slot>, batch: Batch) -> Result<(), StoreError> {
-        let (hub, slot) = (Arc::clone(self), Arc::clone(slot));
-        self.store.commit(batch, Box::new(move |result| hub.committed(&slot, result)))
     }
 
     /// Called by the store, in the order of the commits.
     fn committed(self: &Arc<Self>, slot: &Arc<Slot>, result: Result<(), StoreError>) {
         let mut live = slot.lock();
-        let id = live.conversation.id();
         if let Err(error) = result {
-            tracing::error!(conversation = %id, %error, "a commit failed");
+            tracing::error!(conversation = %live.conversation.id(), %error, "a commit failed");
             let failed = live.fail();
             drop(live);
-            self.finish(failed, &Err(refusal(&error)));
-            return;
+            return self.failed(failed, &refusal(&error));
         }
-        let InFlight { entries, last_seq, head, waiting } =
-            live.in_flight.take().expect("a commit comes back once");
-        live.last_seq = last_seq;
-        let head_changed = head.is_some();
-        if let Some(head) = head {
-            live.head = Arc::new(head);
-        }
-        live.watchers.retain(|watcher| !watcher.is_ended());
-        let Waiting { acks, then } = waiting;
-        let told = Told {
-            id,
-            entries,
-            acks,
-            head: Arc::clone(&live.head),
-            head_changed,
-            last_seq,
-            watchers: live.watchers.clone(),
-        };
-        let (waiting, next) = self.flush(slot, &mut live);
+        let (told, then) = live.durable();
         drop(live);
         self.tell(told);
+        // Only now, so that the devices hear of commits in their order, whatever the store's threads.
+        let mut live = slot.lock();
+        live.telling = false;
+        let next = live.next();
+        drop(live);
+        self.go_on(slot, next);
         then.into_iter().for_each(|then| then(self, Ok(())));
-        self.finish(waiting, &next);
     }
 
-    /// Tells those who waited how it went; acks of what is durable go with its entries instead.
-    fn finish(self: &Arc<Self>, waiting: Vec<Waiting>, result: &Result<(), Refusal>) {
+    /// Tells those who waited that it failed.
+    fn failed(self: &Arc<Self>, waiting: Vec<Waiting>, why: &Refusal) {
         for Waiting { acks, then } in waiting {
-            if let Err(refusal) = result {
-                for ack in acks {
-                    let mut error = super::tell::error(refusal);
-                    error.client_msg_id = Bytes::copy_from_slice(&ack.to.id.0);
-                    ack.to.outbox.push(Out::answer(ack.to.request, Kind::Error(error)));
-                }
+            for ack in acks {
+                let mut error = super::tell::error(why);
+                error.client_msg_id = Bytes::copy_from_slice(&ack.to.id.0);
+                ack.to.outbox.push(Out::answer(ack.to.request, Kind::Error(error)));
             }
-            then.into_iter().for_each(|then| then(self, result.clone()));
+            then.into_iter().for_each(|then| then(self, Err(why.clone())));
         }
     }
 }
 
 impl Live {
+    /// Takes what was gathered, unless a commit is on its way.
+    fn next(&mut self) -> Next {
+        if self.in_flight.is_some() || self.telling {
+            return Next::Nothing;
+        }
+        if self.broken {
+            return Next::Failed(self.fail());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let Some(Commit { batch, entries, last_seq, head }) = self.conversation.take() else {
+            // Nothing to write: what waits has come true. Acks wait for entries only.
+            return Next::True(waiting.then);
+        };
+        self.in_flight = Some(InFlight { entries, last_seq, head, waiting });
+        Next::Commit(batch)
+    }
+
+    /// What is in flight is durable.
+    fn durable(&mut self) -> (Told, Vec<Then>) {
+        let InFlight { entries, last_seq, head, waiting } =
+            self.in_flight.take().expect("a commit comes back once");
+        self.telling = true;
+        self.last_seq = last_seq;
+        // Nothing can be gathered behind the end, so this was it.
+        self.broken |= self.ending;
+        let mut head_changed = !std::mem::replace(&mut self.stored, true);
+        if let Some(head) = head {
+            head_changed |= !head.looks_like(&self.head);
+            self.head = Arc::new(head);
+        }
+        self.watchers.retain(|watcher| !watcher.is_ended());
+        let Waiting { acks, then } = waiting;
+        let told = Told {
+            id: self.conversation.id(),
+            entries,
+            acks,
+            head: Arc::clone(&self.head),
+            head_changed,
+            last_seq,
+            watchers: self.watchers.clone(),
+        };
+        (told, then)
+    }
+
     /// Nothing more is written from here; gives back who waits.
     fn fail(&mut self) -> Vec<Waiting> {
         self.broken = true;
@@ -329,6 +389,17 @@ impl Change<'_> {
         self.live.waiting.then.push(Box::new(then));
     }
 
+    /// Whether `last_seq` is durable and nothing follows.
+    pub(super) fn is_at_rest(&self, last_seq: u64) -> bool {
+        let Live { conversation, in_flight, telling, .. } = &*self.live;
+        in_flight.is_none() && !telling && conversation.last_seq() == last_seq
+    }
+
+    /// The conversation is removed with this.
+    pub(super) fn end(&mut self) {
+        self.live.ending = true;
+    }
+
     /// The last message that is durable.
     pub fn durable_seq(&self) -> u64 {
         self.live.last_seq
@@ -359,7 +430,7 @@ pub(super) fn conflict() -> Refusal {
     Refusal::new(ErrorCode::Conflict, message)
 }
 
-fn reload() -> Refusal {
+pub(super) fn reload() -> Refusal {
     let message = "the conversation is being read again after a failure; try again";
     Refusal::new(ErrorCode::Unavailable, message).retry_after_ms(200)
 }

@@ -25,17 +25,15 @@ struct Device {
 }
 
 impl Users {
-    /// Adds a device. An older connection of the same device ends; true if it is the user's first.
-    pub(super) fn join(&self, user: &Party, client_id: &str, outbox: &Arc<Outbox>) -> bool {
+    /// Adds a device. An older connection of the same device ends.
+    pub(super) fn join(&self, user: &Party, client_id: &str, outbox: &Arc<Outbox>) {
         let mut devices = self.devices.entry(user.clone()).or_default();
         if let Some(at) = devices.iter().position(|device| device.client_id == client_id) {
             devices.remove(at).outbox.end(CloseCode::Fenced);
         } else if devices.len() >= MAX_DEVICES {
             devices.remove(0).outbox.end(CloseCode::Busy);
         }
-        let first = devices.is_empty();
         devices.push(Device { client_id: client_id.to_owned(), outbox: Arc::clone(outbox) });
-        first
     }
 
     /// Removes the connection; true if it was the user's last.
@@ -74,5 +72,10 @@ impl Users {
                 user.value().iter().for_each(|device| device.outbox.push(out.clone()));
             }
         }
+    }
+
+    /// Whether a device of `user` is connected.
+    pub(super) fn is_connected(&self, user: &Party) -> bool {
+        self.devices.contains_key(user)
     }
 }

@@ -61,8 +61,10 @@ impl Turn {
 
     async fn step(&mut self, Frame { header, body }: Frame) -> Answer {
         match self.session.accept(&header, body, self.door.uptime_ms()) {
-            Step::Verify(hello) => self.greet(header.seq, *hello).await,
-            Step::Do(request) => match self.serve(header.seq, request).await {
+            // On the heap while they last: a session is idle most of the time, and its task is as
+            // large as the largest thing that it ever does.
+            Step::Verify(hello) => Box::pin(self.greet(header.seq, *hello)).await,
+            Step::Do(request) => match Box::pin(self.serve(header.seq, request)).await {
                 Ok(()) => Answer::default(),
                 Err((refusal, named)) => self.refuse(header.seq, &refusal, named),
             },
@@ -88,8 +90,10 @@ impl Turn {
     async fn serve(&self, number: u64, request: Request) -> Result<(), (Refusal, v1::Error)> {
         let client = self.client.as_ref().expect("requests come after the Welcome");
         let named = named(&request);
-        let writes = matches!(request, Request::Send(_) | Request::Change(_) | Request::Open(..));
-        let admitted = if writes { self.door.admit(client) } else { Ok(()) };
+        let admitted = match request {
+            Request::Ping(_) => Ok(()),
+            _ => self.door.admit(client),
+        };
         let served = match admitted {
             Ok(()) => self.door.hub.serve(client, number, request).await,
             Err(refusal) => Err(refusal),

@@ -49,7 +49,10 @@ pub fn connect(
     let wire = Wire::new(if json { Format::Json } else { Format::Binary });
     upgrade.on_upgrade(move |socket| async move {
         let guarded = door.shutdown.clone();
-        guarded.track(Connection::new(&door, wire, socket, caller).run(entered.ok())).await;
+        let connection = Connection::new(&door, wire, socket, caller);
+        let task = connection.run(entered.ok());
+        tracing::debug!(task = size_of_val(&task), "a connection's task");
+        guarded.track(task).await;
     })
 }
 

@@ -125,11 +125,11 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     ),
     (&["hmac::"], &["identity/", "bot/webhook.rs"], "only tokens and webhooks are signed"),
     (&["clap::"], &["config.rs", "config/", "cli/", "bin/"], "options end at the edges"),
-    (&["hf_hub::"], &["models/"], "only src/models fetches"),
+    (&["hf_hub::"], &["models/"], "only src/models fetches models"),
     (
         &["ureq::"],
-        &["bot/webhook.rs", "models/", "operator.rs"],
-        "src/models fetches, src/operator.rs asks a running server, src/bot calls webhooks",
+        &["models/", "bot/webhook.rs", "operator.rs"],
+        "models are fetched, webhooks called and a running server asked there",
     ),
     (&["candle_core::", "candle_nn::"], &["encoder/", "training/"], "tensors stay in there"),
     (
