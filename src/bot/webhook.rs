@@ -221,14 +221,14 @@ impl Senders {
     /// When the system gives no thread.
     pub(super) fn start(
         count: usize,
-        post: Arc<Post>,
-        told: Sender<(Attempt, Outcome)>,
+        post: &Arc<Post>,
+        told: &Sender<(Attempt, Outcome)>,
     ) -> std::io::Result<Self> {
         // As many as are in hand may wait, so that a thread that is done goes on at once.
         let (offer, taken) = sync_channel(count);
         let taken = Arc::new(Mutex::new(taken));
         for number in 0..count {
-            let (taken, post, told) = (Arc::clone(&taken), Arc::clone(&post), told.clone());
+            let (taken, post, told) = (Arc::clone(&taken), Arc::clone(post), told.clone());
             std::thread::Builder::new()
                 .name(format!("webhook-{number}"))
                 .spawn(move || work(&taken, &*post, &told))?;
