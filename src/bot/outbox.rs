@@ -57,13 +57,15 @@ impl Attendant {
     /// Sends what is due, as long as the server runs.
     pub(super) async fn send_orders(&self, hub: &Arc<Hub>, shutdown: &Shutdown) {
         let (told, mut ended) = mpsc::channel(self.senders);
-        let senders = match Senders::start(self.senders, Arc::clone(&self.post), told) {
+        let senders = match Senders::start(self.senders, &self.post, &told) {
             Ok(senders) => senders,
             Err(error) => {
                 tracing::error!(%error, "no thread for webhooks; they wait for the next start");
                 return;
             }
         };
+        // The senders alone have it, so that what they tell ends with them.
+        drop(told);
         let mut under_way = HashSet::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -221,14 +221,14 @@ impl Senders {
     /// When the system gives no thread.
     pub(super) fn start(
         count: usize,
-        post: Arc<Post>,
-        told: Sender<(Attempt, Outcome)>,
+        post: &Arc<Post>,
+        told: &Sender<(Attempt, Outcome)>,
     ) -> std::io::Result<Self> {
         // As many as are in hand may wait, so that a thread that is done goes on at once.
         let (offer, taken) = sync_channel(count);
         let taken = Arc::new(Mutex::new(taken));
         for number in 0..count {
-            let (taken, post, told) = (Arc::clone(&taken), Arc::clone(&post), told.clone());
+            let (taken, post, told) = (Arc::clone(&taken), Arc::clone(post), told.clone());
             std::thread::Builder::new()
                 .name(format!("webhook-{number}"))
                 .spawn(move || work(&taken, &*post, &told))?;
@@ -251,5 +251,94 @@ fn work(taken: &Mutex<Receiver<Attempt>>, post: &Post, told: &Sender<(Attempt, O
         if told.blocking_send((attempt, outcome)).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::dialogue::event::Webhook;
+
+    /// Serves one request with `answer`; gives the attempt for it, and what was asked.
+    fn served(answer: &'static str) -> (Outcome, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/close", listener.local_addr().unwrap());
+        let service = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut asked = String::new();
+            let mut reader = BufReader::new(socket.try_clone().unwrap());
+            while !asked.ends_with("\r\n\r\n") {
+                reader.read_line(&mut asked).unwrap();
+            }
+            let head = asked.to_lowercase();
+            let length = head.split("content-length: ").nth(1).unwrap();
+            let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            socket.write_all(answer.as_bytes()).unwrap();
+            head + std::str::from_utf8(&body).unwrap()
+        });
+        let slots = BTreeMap::from([("order".to_owned(), "7".to_owned())]);
+        let order = Order {
+            conversation: "c".to_owned(),
+            app: "shop".to_owned(),
+            visitor: "v".to_owned(),
+            webhook: Webhook { id: 3, intent: "close".to_owned(), url, slots },
+            asked_ms: 5,
+            attempts: 1,
+        };
+        let secret = Some(Secret::new("key"));
+        let outcome =
+            over_http()(&Attempt { key: vec![], order, secret, now_ms: 1_700_000_000_500 });
+        (outcome, service.join().unwrap())
+    }
+
+    #[test]
+    fn a_service_gets_a_signed_order_and_says_what_is_to_be_said() {
+        let (outcome, asked) = served(
+            "HTTP/1.1 200 OK\r\nContent-Length: 31\r\nConnection: close\r\n\r\n\
+             {\"reply\": [\"gone \", \"\", \"bye\"]} ",
+        );
+        assert_eq!(outcome, Outcome::Done(vec!["gone".to_owned(), "bye".to_owned()]));
+        let (head, body) = asked.split_once("\r\n\r\n").unwrap();
+        let sent: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&sent["attempt"], &sent["slots"]["order"]), (&2.into(), &"7".into()));
+        assert!(head.contains("idempotency-key: c-3-close\r\n"), "{head}");
+        let signed = signature(&Secret::new("key"), 1_700_000_000, body);
+        assert!(head.contains(&format!("kefu-signature: {signed}\r\n")), "{head}");
+        assert!(head.contains("traceparent: 00-"), "{head}");
+    }
+
+    #[test]
+    fn a_signature_is_what_every_library_makes() {
+        // printf 1.body | openssl dgst -sha256 -hmac key
+        let wanted = "t=1,v1=91b5374b153842ad05b2c4eab9349b8321b14703165bd3fb8b034dfb8be98ae5";
+        assert_eq!(signature(&Secret::new("key"), 1, "body"), wanted);
+    }
+
+    #[test]
+    fn a_redirect_is_not_followed_and_a_busy_service_is_asked_later() {
+        let (outcome, _) = served(
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+        );
+        assert_eq!(outcome, Outcome::Failed("status 302: ".to_owned()));
+        let (outcome, _) =
+            served("HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbusy");
+        let detail = "status 429: busy".to_owned();
+        assert_eq!(outcome, Outcome::Again { detail, after_ms: Some(7_000) });
+    }
+
+    #[test]
+    fn what_an_answer_means() {
+        let failed = |status| matches!(judge(status, None, b""), Outcome::Failed(_));
+        let again = |status| matches!(judge(status, None, b""), Outcome::Again { .. });
+        assert!(failed(400) && failed(404) && failed(301) && again(408) && again(503));
+        assert_eq!(judge(204, None, b""), Outcome::Done(vec![]));
+        assert_eq!(judge(200, None, b"<html>"), Outcome::Done(vec![]), "done, and nothing to say");
+        assert_eq!(judge(200, None, br#"{"reply": "ok"}"#), Outcome::Done(vec!["ok".to_owned()]));
     }
 }

@@ -19,8 +19,6 @@ use crate::intent::knowledge::Localized;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Kefu business hours")]
 struct HoursFile {
-    /// Version of this format: 1.
-    version: Located<u32>,
     /// Name in the IANA time zone database, such as `Asia/Shanghai`.
     time_zone: Located<String>,
     /// The periods of each day of the week; a day that is left out is closed.
@@ -66,11 +64,6 @@ pub fn load_hours(path: &Path) -> Result<Hours, LoadError> {
 /// The first fault.
 pub fn parse_hours(path: &Path, text: &str) -> Result<Hours, Finding> {
     let file: HoursFile = serde_saphyr::from_str(text).map_err(|error| syntax(path, &error))?;
-    if file.version.value != 1 {
-        let found = file.version.value;
-        let message = format!("version {found} is unknown; this kefu reads version 1");
-        return Err(file.version.finding(path, "KB002", message));
-    }
     Hours::new(&file.config()).map_err(|error| {
         let place = file.place(&error);
         place.finding(path, "KH001", error.to_string())
@@ -115,8 +108,7 @@ impl HoursFile {
 mod tests {
     use super::*;
 
-    const HOURS: &str = r#"version: 1
-time_zone: Asia/Shanghai
+    const HOURS: &str = r#"time_zone: Asia/Shanghai
 week:
   mon: ["09:00-12:00", "13:30-18:00"]
 special:
@@ -136,11 +128,11 @@ closed: {zh: "我们{opening}上班。"}
     #[test]
     fn a_fault_is_told_with_its_place() {
         for (good, bad, place) in [
-            ("Asia/Shanghai", "Asia/Nowhere", "hours.yaml:2:12: KH001: there is no time zone"),
-            ("13:30-18:00", "13:30-25:00", "hours.yaml:4:24: KH001: \"13:30-25:00\" is no period"),
-            ("13:30-18:00", "11:30-18:00", "hours.yaml:4:24: KH001: the periods"),
-            ("2027-02-20", "2027-02-10", "hours.yaml:6:28: KH001: \"2027-02-10\" is before"),
-            ("mon", "monday", "hours.yaml:4:"),
+            ("Asia/Shanghai", "Asia/Nowhere", "hours.yaml:1:12: KH001: there is no time zone"),
+            ("13:30-18:00", "13:30-25:00", "hours.yaml:3:24: KH001: \"13:30-25:00\" is no period"),
+            ("13:30-18:00", "11:30-18:00", "hours.yaml:3:24: KH001: the periods"),
+            ("2027-02-20", "2027-02-10", "hours.yaml:5:28: KH001: \"2027-02-10\" is before"),
+            ("mon", "monday", "hours.yaml:3:"),
         ] {
             let error = parse_hours(Path::new("hours.yaml"), &HOURS.replace(good, bad));
             let error = error.unwrap_err().to_string();

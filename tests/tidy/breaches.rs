@@ -45,7 +45,7 @@ fn each_breach_is_found_where_it_stands() {
             "use super::server;",
             &["imports:1"],
         ),
-        ("an unlisted module", "src/chat/a.rs", "", &["header:1", "imports:1"]),
+        ("an unlisted module", "src/nowhere/a.rs", "", &["header:1", "imports:1"]),
         ("a status", "src/http/intent.rs", "StatusCode::OK", &["only_in:1"]),
         ("a variable", "src/models/a.rs", "std::env::var(\"X\")", &["only_in:1"]),
         ("a variable by a list", "src/models/a.rs", "use std::{env, fs};", &["only_in:1"]),

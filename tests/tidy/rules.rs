@@ -41,6 +41,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("identity", "store"),
     ("clock", ""),
     ("hub", "chat clock dialogue store"),
+    ("bot", "chat dialogue hub identity intent shutdown store understand"),
     ("transport", "chat hub identity shutdown"),
     ("operator", "clock identity store"),
     ("config", "flips http identity models provision review store training transport"),

@@ -311,7 +311,9 @@ impl Shop {
 }
 
 fn line(message: &v1::Message) -> String {
-    match message.content.as_ref().unwrap() {
+    // What is for agents only has no content for a visitor.
+    let Some(content) = message.content.as_ref() else { return "hidden".to_owned() };
+    match content {
         Content::Text(text) => {
             let who = match message.sender.as_ref().unwrap().role() {
                 Role::Bot if text.kind() == v1::Kind::Note => "note",

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 mod actions;
+#[cfg(test)]
 mod kit;
 
 use std::sync::atomic::Ordering;
