@@ -7,6 +7,7 @@
 mod client;
 mod control;
 mod desk;
+pub mod list;
 mod load;
 pub mod outbox;
 mod read;

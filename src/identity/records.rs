@@ -5,6 +5,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::error::IdentityError;
 use super::secrets::{Fingerprint, Secret};
@@ -82,7 +83,7 @@ pub struct OldSecret {
 }
 
 /// Bounds on what arrives for one app; 0: no bound. The burst is twice as much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct AppRates {
     /// Requests a second and visitor.
@@ -98,7 +99,7 @@ impl Default for AppRates {
 }
 
 /// What an agent may do; the order is that of rights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Edits the knowledge base.

@@ -7,7 +7,7 @@ use super::{
     ADMIN_LOGIN, AgentSettings, AppSettings, DEFAULT_APP, FirstStart, Identity, IdentityError,
     Principal, Role, Secret, Settings, Source,
 };
-use crate::store::memory::MemoryStore;
+use crate::store::MemoryStore;
 use crate::store::{Order, Scan, Store};
 
 const NOW_MS: u64 = 1_800_000_000_000;

@@ -40,7 +40,11 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("identity", "store"),
     ("clock", ""),
     ("config", "flips http models provision review training"),
-    ("http", "dialogue flips identity intent preview reload review shadow understand"),
+    (
+        "http",
+        "chat dialogue flips hub identity intent preview reload review shadow store transport \
+         understand",
+    ),
     ("logging", "config"),
     ("server", "http shutdown"),
     ("shutdown", ""),
