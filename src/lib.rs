@@ -25,7 +25,6 @@ pub mod progress;
 pub mod training;
 
 pub mod bot;
-pub mod consent;
 pub mod hub;
 pub mod identity;
 pub mod preview;

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use super::meaning::Meanings;
 use crate::dialogue::consent::Consent;
 use crate::dialogue::form::Forms;
-use crate::identity::{Identity, Secret};
+use crate::identity::{Identity, Reception, Secret};
 use crate::intent::answer::Answer;
 use crate::intent::knowledge::KnowledgeBase;
 use crate::understand::{AskOptions, Serving, UnderstandError, Understander};
@@ -51,15 +51,15 @@ pub trait Mind: Send + Sync {
 
 /// What the shops want.
 pub trait Apps: Send + Sync {
-    /// Whether the bot answers first.
-    fn has_bot(&self, app: &str) -> bool;
+    /// Who answers first.
+    fn reception(&self, app: &str) -> Reception;
     /// What its webhooks are signed with; none: there is no such app.
     fn webhook_secret(&self, app: &str) -> Option<Secret>;
 }
 
 impl Apps for Identity {
-    fn has_bot(&self, app: &str) -> bool {
-        self.app(app).is_ok_and(|app| app.bot)
+    fn reception(&self, app: &str) -> Reception {
+        self.app(app).map_or(Reception::Nobody, |app| app.reception)
     }
 
     fn webhook_secret(&self, app: &str) -> Option<Secret> {

@@ -39,6 +39,7 @@ use crate::dialogue::hours::Hours;
 use crate::dialogue::state::Said;
 use crate::hub::slot::Change;
 use crate::hub::{Bot, Heard};
+use crate::identity::Reception;
 use crate::understand::Understander;
 
 /// How much the bot does at once.
@@ -120,7 +121,11 @@ impl Attendant {
 
 impl Bot for Attendant {
     fn reception(&self, app: &str) -> Owner {
-        let holder = if self.apps.has_bot(app) { Holder::Bot } else { Holder::Queue };
+        let holder = match self.apps.reception(app) {
+            Reception::Bot => Holder::Bot,
+            Reception::Queue => Holder::Queue,
+            Reception::Nobody => Holder::Nobody,
+        };
         Owner { holder: holder.into(), agent: None }
     }
 

@@ -52,6 +52,8 @@ pub(super) enum ErrorCode {
     KnowledgeFaulty,
     NotEditable,
     AppTaken,
+    ChangedMeanwhile,
+    IdReused,
     LastAdmin,
     LoginTaken,
     BodyTooLarge,
@@ -95,7 +97,7 @@ pub(super) enum Retry {
 
 /// The table, in the order of [`ErrorCode`].
 #[rustfmt::skip]
-pub(super) static TABLE: [ErrorRow; 43] = {
+pub(super) static TABLE: [ErrorRow; 45] = {
     use self::{Retry::{AfterMs, No, Now}, StatusCode as S};
     [
         row("invalid_utf8", S::BAD_REQUEST, No, "the body is not UTF-8"),
@@ -123,6 +125,8 @@ pub(super) static TABLE: [ErrorRow; 43] = {
         row("knowledge_faulty", S::CONFLICT, No, "the knowledge base on disk has a fault; the message says where"),
         row("not_editable", S::CONFLICT, No, "the file has a shape that cannot be edited in place"),
         row("app_taken", S::CONFLICT, No, "another app has the id"),
+        row("changed_meanwhile", S::CONFLICT, Now, "somebody else changed it at the same time; read it again"),
+        row("id_reused", S::CONFLICT, No, "the `Idempotency-Key` or `client_msg_id` named another message"),
         row("last_admin", S::CONFLICT, No, "nobody could manage the server any more"),
         row("login_taken", S::CONFLICT, No, "another agent has the login"),
         row("body_too_large", S::PAYLOAD_TOO_LARGE, No, "the body is over `--max-body-bytes`"),

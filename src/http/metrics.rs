@@ -3,6 +3,8 @@
 //! Labels come from closed sets (routes, methods, statuses), never from what a client sent, so the
 //! registry cannot grow without bound. `docs/http.md` lists the names.
 
+mod conversations;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -18,6 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::conversations::ConversationMetrics;
 use super::AppState;
 use super::error::{ApiError, ErrorBody};
 use crate::intent::answer::{Answer, Status, Tier};
@@ -46,6 +49,7 @@ pub struct Metrics {
     golden: Family<GoldenLabels, Gauge>,
     shadow: Family<OutcomeLabels, Counter>,
     review: ReviewMetrics,
+    conversations: ConversationMetrics,
 }
 
 /// What the review queue has done and holds.
@@ -80,9 +84,6 @@ impl ReviewMetrics {
     }
 
     fn set(&self, stats: &Stats) {
-        fn raise(counter: &Counter, count: u64) {
-            counter.inc_by(count.saturating_sub(counter.get()));
-        }
         for &(reason, count) in &stats.captured {
             raise(&self.captured.get_or_create(&ReviewLabels { reason }), count);
         }
@@ -161,6 +162,8 @@ impl Metrics {
         registry.register("shadow_questions", "What the model in the shadow said", shadow.clone());
         let review = ReviewMetrics::default();
         review.register(&mut registry);
+        let conversations = ConversationMetrics::default();
+        conversations.register(&mut registry);
         let registry = Arc::new(registry);
         Self {
             registry,
@@ -173,6 +176,7 @@ impl Metrics {
             golden,
             shadow,
             review,
+            conversations,
         }
     }
 
@@ -261,6 +265,9 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
     if let Some(review) = &state.review {
         metrics.review.set(&review.desk.stats());
     }
+    if let Some(door) = &state.door {
+        metrics.conversations.set(door);
+    }
 
     let mut body = String::new();
     text::encode(&mut body, &metrics.registry)
@@ -274,9 +281,13 @@ fn catch_up<const N: usize>(
     counts: [(&'static str, u64); N],
 ) {
     for (outcome, count) in counts {
-        let counter = family.get_or_create(&OutcomeLabels { outcome });
-        counter.inc_by(count.saturating_sub(counter.get()));
+        raise(&family.get_or_create(&OutcomeLabels { outcome }), count);
     }
+}
+
+/// Brings a counter up to a count that is kept elsewhere.
+fn raise(counter: &Counter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 fn method_label(method: &Method) -> &'static str {

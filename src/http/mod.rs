@@ -9,9 +9,11 @@
 pub mod auth;
 mod catalog;
 mod chat;
+mod conversations;
 mod engine;
 mod error;
 pub mod health;
+mod identity;
 mod intent;
 mod json;
 pub mod limits;
@@ -22,6 +24,7 @@ mod openapi;
 mod operator;
 mod page;
 mod preview;
+mod query;
 mod rasa;
 mod review;
 mod slots;
@@ -42,7 +45,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::auth::KeyDigest;
+use self::auth::{Guard, KeyDigest, Right};
 pub use self::engine::Engine;
 use self::error::{ApiError, ErrorCode};
 pub use self::health::Readiness;
@@ -74,7 +77,7 @@ pub struct AppState {
     pub limits: Limits,
     /// Bounds of all requests together; made from `limits`.
     pub gate: Arc<Gate>,
-    /// Digest of the API key; none: anyone may ask.
+    /// Digest of the operator's key; none: anyone may ask and edit.
     pub api_key: Option<KeyDigest>,
     /// Counters.
     pub metrics: Metrics,
@@ -120,18 +123,20 @@ pub fn router(state: AppState) -> Router {
 }
 
 fn routes(state: &AppState) -> OpenApiRouter<AppState> {
-    let keyed = from_fn_with_state(state.clone(), auth::layer);
-    let limited = from_fn_with_state(state.clone(), limits::layer);
-    let working = OpenApiRouter::new()
+    let limited = || from_fn_with_state(state.clone(), limits::layer);
+    let guarded = |right| from_fn_with_state(Guard { state: state.clone(), right }, auth::layer);
+    let asking = OpenApiRouter::new()
         .routes(routes!(intent::ask))
         .routes(routes!(intent::ask_batch))
         .routes(routes!(model::show))
-        .routes(routes!(model::rollback))
-        .routes(routes!(model::shadow))
         .routes(routes!(catalog::intents))
-        .routes(routes!(preview::preview))
         .routes(routes!(rasa::parse))
         .routes(routes!(openai::embeddings))
+        .route_layer(guarded(Right::Ask));
+    let editing = OpenApiRouter::new()
+        .routes(routes!(model::rollback))
+        .routes(routes!(model::shadow))
+        .routes(routes!(preview::preview))
         .routes(routes!(review::list))
         .routes(routes!(review::clusters))
         .routes(routes!(review::show))
@@ -140,10 +145,18 @@ fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(review::decide::accept))
         .routes(routes!(review::decide::out_of_scope))
         .routes(routes!(review::decide::dismiss))
-        .route_layer(keyed.clone())
-        .route_layer(limited);
+        .route_layer(guarded(Right::Edit));
+    let working = OpenApiRouter::new()
+        .merge(asking)
+        .merge(editing)
+        .merge(conversations::routes().route_layer(guarded(Right::Serve)))
+        .merge(identity::own_routes().route_layer(guarded(Right::BeAgent)))
+        .merge(identity::managing_routes().route_layer(guarded(Right::Manage)))
+        .merge(identity::open_routes())
+        .route_layer(limited());
     // An operator must see in, all the more when the server is busy.
-    let watching = OpenApiRouter::new().routes(routes!(metrics::show)).route_layer(keyed);
+    let watching =
+        OpenApiRouter::new().routes(routes!(metrics::show)).route_layer(guarded(Right::Ask));
     OpenApiRouter::with_openapi(openapi::Preface::openapi())
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -16,8 +16,8 @@ use super::AppState;
 use super::error::{ApiError, ErrorCode};
 use super::json::Json;
 
-/// Failures below this path have OpenAI's shape.
-pub(super) const PREFIX: &str = "/v1/";
+/// Failures of this path have OpenAI's shape.
+pub(super) const PATH: &str = "/v1/embeddings";
 
 /// OpenAI's request.
 #[derive(Debug, Deserialize, ToSchema)]

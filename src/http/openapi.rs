@@ -25,6 +25,8 @@ use super::error::{self, ErrorRow};
     tags(
         (name = "intent", description = "What does a text mean?"),
         (name = "review", description = "What the bot should learn next"),
+        (name = "conversations", description = "What agents and services do with conversations"),
+        (name = "identity", description = "Agents, apps and API keys; see docs/identity.md"),
         (name = "drop-in", description = "The same, in the words of other systems"),
         (name = "operation", description = "For those who run the server"),
     ),

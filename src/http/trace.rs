@@ -9,7 +9,7 @@ use std::fmt;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
@@ -61,13 +61,16 @@ pub(super) async fn layer(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(trace);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    // The route, not the path: a path may name a session, which is a secret.
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("unmatched", MatchedPath::as_str).to_owned();
 
     // Whatever is logged below stands under the trace id.
-    let span = tracing::info_span!("request", %trace, %method, path);
+    let span = tracing::info_span!("request", %trace, %method, route);
     let mut response = next.run(request).instrument(span).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let status = response.status().as_u16();
-        tracing::debug!(%trace, %method, path, status, %error, "refused");
+        tracing::debug!(%trace, %method, route, status, %error, "refused");
         response = write_body(response, &error, trace, &path);
     }
     stamp(response.headers_mut(), trace, flags);
@@ -76,7 +79,7 @@ pub(super) async fn layer(mut request: Request, next: Next) -> Response {
 
 /// Puts the body of `error` under the head that it has already: status, `Allow`, `Retry-After`.
 fn write_body(response: Response, error: &ApiError, trace: TraceId, path: &str) -> Response {
-    let body = if path.starts_with(openai::PREFIX) {
+    let body = if path == openai::PATH {
         Json(openai::error_body(error)).into_response()
     } else {
         Json(error.body(trace.to_string())).into_response()

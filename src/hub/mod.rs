@@ -8,6 +8,7 @@ mod client;
 mod commit;
 mod control;
 mod desk;
+pub mod list;
 mod load;
 pub mod outbox;
 mod read;

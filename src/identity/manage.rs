@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::directory::{Directory, Stored};
 use super::error::IdentityError;
-use super::records::{Agent, ApiKey, App, AppRates, Login, OldSecret, Record, Role};
+use super::records::{Agent, ApiKey, App, AppRates, Login, OldSecret, Reception, Record, Role};
 use super::registry::Identity;
 use super::secrets::{Secret, random_id};
 use super::{Principal, keys, origins, signing};
@@ -33,8 +33,8 @@ pub struct AppSettings {
     pub local_origins: bool,
     /// Whether visitors without a token of the site get one.
     pub anonymous: bool,
-    /// Whether the bot answers first.
-    pub bot: bool,
+    /// Who answers first.
+    pub reception: Reception,
     /// Whether nobody may use it.
     pub disabled: bool,
     /// How much its visitors may send.
@@ -49,7 +49,7 @@ impl From<&App> for AppSettings {
             origins: app.origins.clone(),
             local_origins: app.local_origins,
             anonymous: app.anonymous,
-            bot: app.bot,
+            reception: app.reception,
             disabled: app.disabled,
             rates: app.rates,
         }
@@ -79,7 +79,7 @@ impl AppSettings {
             origins: self.origins,
             local_origins: self.local_origins,
             anonymous: self.anonymous,
-            bot: self.bot,
+            reception: self.reception,
             disabled: self.disabled,
             rates: self.rates,
             ..app
@@ -182,7 +182,7 @@ impl Manager<'_> {
             origins: vec![],
             local_origins: false,
             anonymous: false,
-            bot: true,
+            reception: Reception::Bot,
             disabled: false,
             rates: AppRates::default(),
             created_ms: now_ms,

@@ -28,7 +28,9 @@ pub use self::manage::{AgentSettings, AppSettings, Manager};
 pub use self::origins::Source;
 pub use self::passwords::{MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS};
 pub use self::rates::{Rate, household};
-pub use self::records::{Agent, AgentSession, ApiKey, App, AppRates, OldSecret, PREFIX, Role};
+pub use self::records::{
+    Agent, AgentSession, ApiKey, App, AppRates, OldSecret, PREFIX, Reception, Role,
+};
 pub use self::registry::{Identity, Settings};
 pub use self::secrets::{Fingerprint, Secret};
 pub use self::sessions::SignedIn;

@@ -5,6 +5,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::error::IdentityError;
 use super::secrets::{Fingerprint, Secret};
@@ -58,9 +59,9 @@ pub struct App {
     /// Whether visitors without a token of the site get one.
     #[serde(default)]
     pub anonymous: bool,
-    /// Whether the bot answers first.
-    #[serde(default = "yes")]
-    pub bot: bool,
+    /// Who answers first.
+    #[serde(default)]
+    pub reception: Reception,
     /// Whether nobody may use it.
     #[serde(default)]
     pub disabled: bool,
@@ -82,7 +83,7 @@ pub struct OldSecret {
 }
 
 /// Bounds on what arrives for one app; 0: no bound. The burst is twice as much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct AppRates {
     /// Requests a second and visitor.
@@ -97,8 +98,21 @@ impl Default for AppRates {
     }
 }
 
+/// Who answers a new conversation of an app.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reception {
+    /// The bot, and an agent where it should not go on.
+    #[default]
+    Bot,
+    /// An agent, in the order of the queue.
+    Queue,
+    /// Whoever takes it: messages are kept and delivered, and nobody is called.
+    Nobody,
+}
+
 /// What an agent may do; the order is that of rights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Edits the knowledge base.
@@ -210,10 +224,6 @@ impl Record for Server {
     const NAME: &'static str = "server secret";
 }
 
-fn yes() -> bool {
-    true
-}
-
 fn default_capacity() -> u32 {
     5
 }
@@ -226,7 +236,7 @@ mod tests {
     fn old_and_new_records_are_read() {
         let app = App::decode(br#"{"id": "shop", "secret": "s", "of_a_later_version": [1]}"#);
         let app = app.unwrap();
-        assert!(app.bot && !app.anonymous && !app.disabled);
+        assert!(app.reception == Reception::Bot && !app.anonymous && !app.disabled);
         assert_eq!(app.rates, AppRates::default());
         assert_eq!(App::decode(&app.encode()).unwrap(), app);
         assert_eq!(App::decode(b"{}"), Err(IdentityError::Damaged("app")));

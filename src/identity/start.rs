@@ -4,7 +4,7 @@ use super::directory::commit;
 use super::error::IdentityError;
 use super::keys;
 use super::passwords::Passwords;
-use super::records::{Agent, App, AppRates, Login, Record as _, Role, Server};
+use super::records::{Agent, App, AppRates, Login, Reception, Record as _, Role, Server};
 use super::secrets::{Secret, random_id};
 use crate::store::{Batch, Store, StoreError};
 
@@ -46,7 +46,7 @@ pub(super) async fn first_start(
         origins: vec![],
         local_origins: true,
         anonymous: true,
-        bot: true,
+        reception: Reception::Bot,
         disabled: false,
         rates: AppRates::default(),
         created_ms: now_ms,

@@ -22,6 +22,8 @@ use crate::hub::outbox::{MAX_FRAMES, Out, OutBody, Outbox};
 
 /// A session that nobody reads or feeds for so long ends.
 const IDLE_MS: u64 = 60_000;
+/// Frames that a stream has sent and that are kept, in case it breaks before they arrive.
+const KEPT_BEHIND: u64 = 128;
 
 /// All sessions over HTTP, by their names, which are secrets.
 #[derive(Default)]
@@ -66,6 +68,26 @@ pub struct News {
     pub end: Option<CloseCode>,
 }
 
+/// What a reader has of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    after: u64,
+    confirmed: u64,
+}
+
+impl Seen {
+    /// A client says that it has everything up to `after`.
+    pub fn confirmed(after: u64) -> Self {
+        Self { after, confirmed: after }
+    }
+
+    /// A stream has sent everything up to `after`. What of it arrived is not known, so that the last
+    /// frames stay for another stream.
+    pub fn sent(after: u64) -> Self {
+        Self { after, confirmed: after.saturating_sub(KEPT_BEHIND) }
+    }
+}
+
 /// The right to read a session, until somebody else does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reader(u64);
@@ -102,6 +124,7 @@ impl Door {
         let mut frames = frames.into_iter();
         let first = frames.next().ok_or_else(|| Refusal::invalid("the first frame is a Hello"))?;
         let welcome = wire.write(&first);
+        self.count_out(1);
         if let Some(compression) = compression {
             wire.compression = compression;
         }
@@ -182,21 +205,22 @@ impl Door {
         }
     }
 
-    /// Waits for news after frame `after`, at most for `wait`. Confirms all frames up to it.
+    /// Waits for news after frame `seen.after`, at most for `wait`. Lets go of all frames that the
+    /// client has.
     ///
     /// # Errors
-    /// `NO_SUCH_SESSION` when `after` names frames that were confirmed before and are gone.
+    /// `NO_SUCH_SESSION` when frames after it are gone.
     pub async fn news(
         &self,
         session: &HttpSession,
         reader: Reader,
-        after: u64,
+        seen: Seen,
         wait: Duration,
     ) -> Result<News, Refusal> {
         let waited = tokio::time::timeout(wait, async {
             loop {
                 let replaced = session.replaced.notified();
-                if let Some(news) = session.after(reader, after)? {
+                if let Some(news) = session.after(reader, seen)? {
                     return Ok(news);
                 }
                 tokio::select! {
@@ -207,8 +231,9 @@ impl Door {
         });
         let news = waited.await.unwrap_or_else(|_| Ok(News::default()));
         session.lock().touched_ms = self.uptime_ms();
-        if let Ok(News { end: Some(end), .. }) = news {
-            self.finish(session, end);
+        if let Ok(News { frames, end }) = &news {
+            self.count_out(frames.len() as u64);
+            end.iter().for_each(|end| self.finish(session, *end));
         }
         news
     }
@@ -244,8 +269,9 @@ impl HttpSession {
         kept.frames.push_back(Numbered { id, frame: self.wire.write(out) });
     }
 
-    /// What there is after frame `after`; none: nothing yet.
-    fn after(&self, reader: Reader, after: u64) -> Result<Option<News>, Refusal> {
+    /// What there is after what was seen; none: nothing yet.
+    fn after(&self, reader: Reader, seen: Seen) -> Result<Option<News>, Refusal> {
+        let Seen { after, confirmed } = seen;
         if self.lock().reader != reader.0 {
             return Ok(Some(News::default()));
         }
@@ -258,14 +284,13 @@ impl HttpSession {
             let message = "the session no longer has these frames; begin another with cursors";
             return Err(Refusal::new(ErrorCode::NoSuchSession, message));
         }
-        while kept.frames.front().is_some_and(|frame| frame.id <= after) {
+        while kept.frames.front().is_some_and(|frame| frame.id <= confirmed) {
             kept.frames.pop_front();
         }
-        let end = kept.end.or(end).or_else(|| {
-            // Nobody confirms what was sent, and the log has it all.
-            (kept.frames.len() > MAX_FRAMES).then_some(CloseCode::Slow)
-        });
-        let frames: Vec<_> = kept.frames.iter().cloned().collect();
+        let frames: Vec<_> = kept.frames.iter().filter(|frame| frame.id > after).cloned().collect();
+        // Nobody takes what was sent, and the log has it all.
+        let slow = (frames.len() > MAX_FRAMES).then_some(CloseCode::Slow);
+        let end = kept.end.or(end).or(slow);
         Ok((!frames.is_empty() || end.is_some()).then_some(News { frames, end }))
     }
 }

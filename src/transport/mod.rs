@@ -11,4 +11,4 @@ pub mod ws;
 
 pub use self::door::{Caller, Counts, Door, DoorOptions};
 pub use self::frames::{Encoded, Format, Wire};
-pub use self::http_session::{HttpSession, News, Numbered, Reader};
+pub use self::http_session::{HttpSession, News, Numbered, Reader, Seen};

@@ -41,6 +41,8 @@ pub(crate) fn open_store(options: &ServerOptions) -> anyhow::Result<Kept> {
             ?loss,
             "the store lost what it had acknowledged; restore a backup, or go on"
         );
+        // Clients have seen more than there is: their cursors must not count on from there.
+        hub::forget_epoch(&store)?;
     }
     for path in &report.set_aside {
         tracing::error!(path = %path.display(), "a damaged file of the store was set aside");

@@ -24,7 +24,7 @@ use crate::dialogue::form::Forms;
 use crate::dialogue::hours::Hours;
 use crate::hub::outbox::Outbox;
 use crate::hub::{Client, Hub};
-use crate::identity::Secret;
+use crate::identity::{Reception, Secret};
 use crate::intent::answer::{Alternative, Answer, Status, Tier};
 use crate::intent::knowledge::KnowledgeBase;
 use crate::knowledge::parse;
@@ -113,8 +113,8 @@ impl Mind for Brain {
 struct OneApp;
 
 impl Apps for OneApp {
-    fn has_bot(&self, app: &str) -> bool {
-        app == "shop"
+    fn reception(&self, app: &str) -> Reception {
+        if app == "shop" { Reception::Bot } else { Reception::Queue }
     }
 
     fn webhook_secret(&self, _app: &str) -> Option<Secret> {

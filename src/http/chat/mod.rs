@@ -21,6 +21,7 @@ use super::AppState;
 use super::error::{ApiError, ErrorCode};
 use crate::chat::refusal::Refusal;
 use crate::identity::IdentityError;
+use crate::store::StoreError;
 use crate::transport::{Caller, Door, ws};
 use kefu_proto::v1::ErrorCode as WireCode;
 
@@ -46,6 +47,13 @@ async fn connect(from: From, Open(door): Open, upgrade: WebSocketUpgrade) -> Res
 pub(super) struct From {
     pub(super) caller: Caller,
     pub(super) address: Option<IpAddr>,
+}
+
+impl From {
+    /// The peer's address, by which passwords and new visitors are counted.
+    pub(super) fn address(&self) -> Result<IpAddr, ApiError> {
+        self.address.ok_or_else(|| ApiError::internal("a connection without a peer"))
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for From {
@@ -85,9 +93,8 @@ impl std::convert::From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal.code {
             WireCode::Malformed | WireCode::Unexpected => ErrorCode::MalformedFrame,
-            WireCode::Unspecified | WireCode::Invalid | WireCode::Conflict => {
-                ErrorCode::InvalidRequest
-            }
+            WireCode::Unspecified | WireCode::Invalid => ErrorCode::InvalidRequest,
+            WireCode::Conflict => ErrorCode::IdReused,
             WireCode::TooLarge => ErrorCode::BodyTooLarge,
             WireCode::Unauthorized => ErrorCode::Unauthorized,
             WireCode::TokenExpired => ErrorCode::TokenExpired,
@@ -132,6 +139,11 @@ impl std::convert::From<IdentityError> for ApiError {
             E::LastAdmin => ErrorCode::LastAdmin,
             E::WeakPassword { .. } | E::Invalid { .. } => ErrorCode::InvalidRequest,
             E::Damaged(_) | E::Threads(_) => return Self::internal(&message),
+            E::Store(StoreError::Busy) => ErrorCode::Busy,
+            E::Store(StoreError::Conflict) => {
+                let message = "somebody else changed it at the same time; read it and try again";
+                return Self::new(ErrorCode::ChangedMeanwhile, message);
+            }
             E::Store(error) => {
                 tracing::error!(%error, "the store failed");
                 let message = "the server cannot store anything at the moment; try again later";

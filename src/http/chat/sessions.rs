@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query};
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -19,8 +20,10 @@ use kefu_proto::CloseCode;
 
 use super::super::error::{ApiError, ErrorCode, accepted, no_content};
 use super::super::json::Raw;
+use super::super::query::{PathId, queried};
 use super::{From, Open};
-use crate::transport::{Door, Encoded, Format, HttpSession, News, Numbered, Reader, Wire};
+use crate::chat::refusal::Refusal;
+use crate::transport::{Door, Encoded, Format, HttpSession, News, Numbered, Reader, Seen, Wire};
 
 /// What binary frames are called as a body.
 const FRAMES: &str = "application/x-kefu-frames";
@@ -55,7 +58,7 @@ pub(in super::super) async fn begin(
 
 pub(in super::super) async fn frames(
     Open(door): Open,
-    Path(session): Path<String>,
+    PathId(session): PathId,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response, ApiError> {
@@ -72,7 +75,7 @@ pub(in super::super) async fn frames(
 
 pub(in super::super) async fn end(
     Open(door): Open,
-    Path(session): Path<String>,
+    PathId(session): PathId,
 ) -> Result<Response, ApiError> {
     let session = door.session(&session)?;
     door.finish(&session, CloseCode::Bye);
@@ -90,13 +93,15 @@ pub(in super::super) struct Poll {
 
 pub(in super::super) async fn poll(
     Open(door): Open,
-    Path(session): Path<String>,
-    Query(poll): Query<Poll>,
+    PathId(session): PathId,
+    query: Result<Query<Poll>, QueryRejection>,
 ) -> Result<Response, ApiError> {
+    let poll = queried(query)?;
     let session = door.session(&session)?;
     let reader = session.read();
     let wait = Duration::from_millis(poll.wait_ms.min(MAX_WAIT_MS));
-    let News { frames, end } = door.news(&session, reader, poll.after, wait).await?;
+    let News { frames, end } =
+        door.news(&session, reader, Seen::confirmed(poll.after), wait).await?;
     let last_id = frames.last().map_or(poll.after, |frame| frame.id);
     let mut entries: Vec<Value> = frames.iter().map(entry).collect();
     entries.extend(end.map(|end| json!({ "id": last_id + 1, "close": close(end) })));
@@ -117,14 +122,17 @@ fn close(end: CloseCode) -> Value {
 
 pub(in super::super) async fn events(
     Open(door): Open,
-    Path(session): Path<String>,
+    PathId(session): PathId,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let session = door.session(&session)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let reader = session.read();
-    let reading =
-        Reading { door, session, reader, after: last.unwrap_or(0), ready: Vec::new(), over: false };
+    let after = last.unwrap_or(0);
+    let mut reading = Reading { door, session, reader, after, ready: Vec::new(), over: false };
+    // Frames that are gone are a 404, which a stream that has begun could not say.
+    let news = reading.news(Duration::ZERO).await?;
+    reading.take(&news);
     let events = stream::unfold(reading, |mut reading| async {
         let event = reading.next().await?;
         Some((Ok(event), reading))
@@ -153,16 +161,21 @@ impl Reading {
                 return None;
             }
             // A stream that lives counts as somebody who reads.
-            let wait = KEEP_ALIVE;
-            let news = self.door.news(&self.session, self.reader, self.after, wait).await;
-            let Ok(News { frames, end }) = news else { return None };
-            self.over = end.is_some();
-            self.after = frames.last().map_or(self.after, |frame| frame.id);
-            let closing =
-                end.map(|end| Event::default().event("close").data(close(end).to_string()));
-            self.ready.extend(closing);
-            self.ready.extend(frames.iter().rev().map(event));
+            let news = self.news(KEEP_ALIVE).await.ok()?;
+            self.take(&news);
         }
+    }
+
+    async fn news(&self, wait: Duration) -> Result<News, Refusal> {
+        self.door.news(&self.session, self.reader, Seen::sent(self.after), wait).await
+    }
+
+    fn take(&mut self, News { frames, end }: &News) {
+        self.over = end.is_some();
+        self.after = frames.last().map_or(self.after, |frame| frame.id);
+        let closing = end.map(|end| Event::default().event("close").data(close(end).to_string()));
+        self.ready.extend(closing);
+        self.ready.extend(frames.iter().rev().map(event));
     }
 }
 

@@ -32,15 +32,8 @@ pub(in super::super) async fn issue(
     Open(door): Open,
     Json(ask): Json<Ask>,
 ) -> Result<Said<Given>, ApiError> {
-    let Some(address) = from.address else {
-        return Err(ApiError::internal("a connection without a peer"));
-    };
-    let given = door.identity().issue_anonymous(
-        &ask.app_id,
-        source(&from),
-        address,
-        door.hub().now_ms(),
-    )?;
+    let (address, now_ms) = (from.address()?, door.hub().now_ms());
+    let given = door.identity().issue_anonymous(&ask.app_id, source(&from), address, now_ms)?;
     Ok(Said(given.into()))
 }
 

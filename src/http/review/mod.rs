@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
 use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::query::{USUAL_LIMIT, queried, within_limit};
 use super::trace::TraceId;
 use crate::intent::answer::{Alternative, Answer, Status};
 use crate::intent::knowledge::Lang;
@@ -186,7 +187,7 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<ListAnswer>, ApiError> {
     let ListQuery { status, reason, lang, limit, cursor } = queried(query)?;
-    let limit = within_limit(limit, 50)?;
+    let limit = within_limit(limit, USUAL_LIMIT)?;
     let cursor: Option<Cursor> = cursor
         .map(|text| text.parse())
         .transpose()
@@ -243,20 +244,6 @@ pub(super) async fn show(
     let entry = entry
         .ok_or_else(|| ApiError::from(DecideError::NoSuchEntry(id.chars().take(40).collect())))?;
     Ok(Json(ItemAnswer { item: entry.into(), trace_id: trace.to_string() }))
-}
-
-fn queried<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
-    query.map(|Query(query)| query).map_err(|rejection| {
-        let reason: String = rejection.body_text().chars().take(200).collect();
-        ApiError::new(ErrorCode::InvalidRequest, format!("{reason}; see /openapi.json"))
-    })
-}
-
-fn within_limit(limit: Option<usize>, usual: usize) -> Result<usize, ApiError> {
-    match limit.unwrap_or(usual) {
-        limit @ 1..=200 => Ok(limit),
-        limit => Err(ApiError::invalid_field("limit", format!("limit is {limit}, send 1 to 200"))),
-    }
 }
 
 impl From<ClusterError> for ApiError {
