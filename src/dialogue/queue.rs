@@ -117,8 +117,22 @@ impl Queue {
     /// How long a conversation still waits, from how long the last ones took and how many can be
     /// served at a time; none while there is nothing to tell it from.
     pub fn wait_ms(&self, conversation: &str) -> Option<u64> {
-        let position = self.position(conversation)? as u64;
         let whom = &self.waiting.iter().find(|one| one.conversation == conversation)?.whom;
+        self.wait_at(self.position(conversation)?, whom)
+    }
+
+    /// Everybody who waits, with place and wait, in order.
+    pub fn places(&self) -> impl Iterator<Item = (&str, usize, Option<u64>)> {
+        // Without wishes the place is the number in the line; else each has rivals of its own.
+        let plain = self.waiting.iter().all(|one| one.whom == Whom::Anyone);
+        self.waiting.iter().enumerate().map(move |(at, one)| {
+            let name = one.conversation.as_str();
+            let position = if plain { at + 1 } else { self.position(name).unwrap_or(at + 1) };
+            (name, position, self.wait_at(position, &one.whom))
+        })
+    }
+
+    fn wait_at(&self, position: usize, whom: &Whom) -> Option<u64> {
         let able = || self.agents.iter().filter(|(id, agent)| whom.is(id, agent));
         if able().any(|(_, agent)| agent.free() > 0) {
             return Some(0);
@@ -129,7 +143,7 @@ impl Queue {
         }
         let sum = self.recent.iter().fold(0u64, |sum, one| sum.saturating_add(*one));
         let mean = sum / self.recent.len() as u64;
-        Some(mean.saturating_mul(position) / seats)
+        Some(mean.saturating_mul(position as u64) / seats)
     }
 
     /// The conversations that wait, the first first.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kefu_proto::v1::{self, ErrorCode, Holder, Owner, Status, body::Kind};
 use tokio::sync::Notify;
@@ -24,6 +25,8 @@ use crate::store::{Order, Rows, Scan, StoreError};
 
 /// An agent who is not connected for so long is away: its conversations go back into the queue.
 const AWAY_AFTER_MS: u64 = 120_000;
+/// Everybody in the queue hears of each round, so they are not more frequent.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Most waiting conversations that agents are shown at once.
 const SHOWN: usize = 100;
 /// Rows that are read at a time.
@@ -191,6 +194,7 @@ impl Hub {
         loop {
             self.desk.moved.notified().await;
             self.attend_once().await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -295,24 +299,26 @@ impl Hub {
         let mut shown = Vec::new();
         for (id, position, wait_ms, is_new) in waiting {
             let Ok((head, last_seq)) = self.peek(id).await else { continue };
-            let place = |mut seen: v1::Conversation| {
-                seen.queue_position = u32::try_from(position).unwrap_or(u32::MAX);
-                seen.queue_wait_ms =
-                    wait_ms.map_or(0, |wait_ms| u32::try_from(wait_ms).unwrap_or(u32::MAX));
-                seen
-            };
             if is_new && let Ok(slot) = self.conversation(id).await {
                 self.announce(&slot, position, wait_ms);
             }
             let visitor = Party::visitor(&head.app, &head.visitor);
-            let seen = place(self.shown(id, &head, last_seq, Side::Visitor));
+            let seen = self.shown(id, &head, last_seq, Side::Visitor);
             self.users.send(&visitor, &Out::shared(Kind::Conversation(seen)), None);
             if shown.len() < SHOWN {
-                shown.push(place(self.shown(id, &head, last_seq, Side::Agent)));
+                shown.push(self.shown(id, &head, last_seq, Side::Agent));
             }
         }
         let queue = v1::Queue { waiting: shown, length };
         self.users.send_to_agents(&Out::shared(Kind::Queue(queue)));
+    }
+
+    /// Where a waiting conversation stands, and how many milliseconds it may take; zeros when that
+    /// is not known yet.
+    pub(super) fn place(&self, id: ConversationId) -> (u32, u32) {
+        let (position, wait_ms) = self.desk.lock().told.get(&id).copied().unwrap_or_default();
+        let small = |wait_ms| u32::try_from(wait_ms).unwrap_or(u32::MAX);
+        (u32::try_from(position).unwrap_or(u32::MAX), wait_ms.map_or(0, small))
     }
 
     fn announce(self: &Arc<Self>, slot: &Arc<Slot>, position: usize, wait_ms: Option<u64>) {
@@ -342,21 +348,21 @@ impl State {
 
     /// Who waits now, if that differs from what was told.
     fn changes(&mut self) -> Option<(u32, Vec<Place>)> {
-        let ids: Vec<String> = self.queue.waiting().map(str::to_owned).collect();
         let mut now = HashMap::new();
         let mut places = Vec::new();
-        for text in &ids {
+        for (text, position, wait_ms) in self.queue.places() {
             let Some(id) = ConversationId::parse(text) else { continue };
-            let Some(position) = self.queue.position(text) else { continue };
-            let told = (position, self.queue.wait_ms(text));
-            let is_new = !self.told.contains_key(&id);
-            places.push((id, told.0, told.1, is_new));
-            now.insert(id, told);
+            let known = self.told.get(&id);
+            if known != Some(&(position, wait_ms)) || places.len() < SHOWN {
+                places.push((id, position, wait_ms, known.is_none()));
+            }
+            now.insert(id, (position, wait_ms));
         }
         if now == self.told && !std::mem::take(&mut self.unseen) {
             return None;
         }
+        let length = u32::try_from(now.len()).unwrap_or(u32::MAX);
         (self.told, self.unseen) = (now, false);
-        Some((u32::try_from(ids.len()).unwrap_or(u32::MAX), places))
+        Some((length, places))
     }
 }

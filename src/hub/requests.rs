@@ -96,6 +96,9 @@ impl Hub {
             let head = change.conversation().head();
             self.check_seen(client, head)?;
             let by_visitor = client.user.side == Side::Visitor;
+            if !by_visitor && !send.note {
+                check_owner(client, head)?;
+            }
             let resolved = head.status() == Status::Resolved;
             let mut actor = Actor::from(client.user.user(&client.name));
             let again = |change: &mut Change<'_>, user| change.conversation().find(user, send.id);
@@ -317,4 +320,13 @@ impl Hub {
     pub(super) fn check_seen(&self, client: &Client, head: &Head) -> Result<(), Refusal> {
         if may_see(client, head) { Ok(()) } else { Err(super::load::unknown()) }
     }
+}
+
+/// An agent speaks only in conversations that it owns: visitors hear one voice at a time.
+fn check_owner(client: &Client, head: &Head) -> Result<(), Refusal> {
+    if super::tell::owner(head).is_some_and(|owner| owner == client.user) {
+        return Ok(());
+    }
+    let message = "the conversation is not yours; take it first, or write a note";
+    Err(Refusal::new(ErrorCode::NotOwner, message))
 }

@@ -78,6 +78,8 @@ impl Hub {
         last_seq: u64,
         side: Side,
     ) -> v1::Conversation {
+        let waits = head.owner.holder() == Holder::Queue;
+        let (queue_position, queue_wait_ms) = if waits { self.place(id) } else { (0, 0) };
         v1::Conversation {
             conversation: id.to_string(),
             log_epoch: self.log_epoch,
@@ -92,6 +94,8 @@ impl Hub {
             opened_at_ms: head.opened_at_ms,
             updated_at_ms: head.status_since_ms,
             subject: head.subject.clone(),
+            queue_position,
+            queue_wait_ms,
             ..v1::Conversation::default()
         }
     }
