@@ -36,6 +36,8 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/v1/sessions/{session}/frames", post(sessions::frames))
         .route("/v1/sessions/{session}/events", get(sessions::events))
         .route("/v1/sessions/{session}/poll", get(sessions::poll))
+        // Before the layer, which answers preflights: they are requests of another method.
+        .method_not_allowed_fallback(super::method_not_allowed)
         .layer(CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any))
 }
 

@@ -56,6 +56,7 @@ impl ConversationMetrics {
             raise(&self.frames.get_or_create(&DirectionLabels { direction }), count);
         }
         for (code, count) in counts.errors.into_iter().filter(|(_, count)| *count > 0) {
+            let code = code.strip_prefix("ERROR_CODE_").unwrap_or(code);
             raise(&self.errors.get_or_create(&ErrorLabels { code }), count);
         }
         for (code, count) in counts.closes.into_iter().filter(|(_, count)| *count > 0) {
