@@ -80,6 +80,33 @@ impl Hub {
         Ok(())
     }
 
+    /// Does what needs no reading: a new message for a conversation in memory. So the most frequent
+    /// request costs no more than it must; anything else is for [`Self::serve`].
+    ///
+    /// # Errors
+    /// The request, if it is something else. Within: what the client is told instead.
+    pub fn serve_at_once(
+        self: &Arc<Self>,
+        client: &Client,
+        request: u64,
+        asked: Request,
+    ) -> Result<Result<(), Refusal>, Request> {
+        let Request::Send(send) = asked else { return Err(asked) };
+        let Some(slot) = send.conversation.and_then(|id| self.in_memory(id)) else {
+            return Err(Request::Send(send));
+        };
+        let sender = client.user.user(&client.name);
+        if slot.lock().conversation.find(&sender, send.id).is_some() {
+            return Err(Request::Send(send));
+        }
+        Ok(match self.append(&slot, client, request, send) {
+            // Another connection sent the same in between; the next try will find it.
+            Ok(Asked::Stored(_)) => Err(super::commit::reload()),
+            Ok(Asked::New(_) | Asked::OnItsWay) => Ok(()),
+            Err(refusal) => Err(refusal),
+        })
+    }
+
     async fn send(
         self: &Arc<Self>,
         client: &Client,
@@ -92,7 +119,21 @@ impl Hub {
         };
         let to = AckTo { outbox: Arc::clone(&client.outbox), request, id: send.id };
         let sent = send.digest();
-        let asked = self.change(&slot, |change| {
+        let asked = self.append(&slot, client, request, send)?;
+        self.settle(&slot, asked, to, &sent).await
+    }
+
+    /// Appends a message, unless its sender sent it before.
+    fn append(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        client: &Client,
+        request: u64,
+        send: Send,
+    ) -> Result<Asked, Refusal> {
+        let to = AckTo { outbox: Arc::clone(&client.outbox), request, id: send.id };
+        let sent = send.digest();
+        self.change(slot, |change| {
             let head = change.conversation().head();
             self.check_seen(client, head)?;
             let by_visitor = client.user.side == Side::Visitor;
@@ -120,13 +161,12 @@ impl Hub {
                 digest: Bytes::copy_from_slice(&sent),
                 content: Content::Text(text),
             };
-            let asked = change.ask(to.clone(), draft)?;
+            let asked = change.ask(to, draft)?;
             if let (Asked::New(seq), Some((text, option))) = (asked, &heard) {
                 self.bot.heard(change, Heard { seq, text, option });
             }
             Ok(asked)
-        })?;
-        self.settle(&slot, asked, to, &sent).await
+        })
     }
 
     /// The visitor writes again: whoever receives visitors has the conversation, unless somebody does.

@@ -8,6 +8,7 @@ use kefu_proto::{CloseCode, Compression};
 
 use super::door::{Caller, Door};
 use super::frames::{Frame, Wire};
+use crate::chat::id::{ClientMsgId, ConversationId};
 use crate::chat::refusal::Refusal;
 use crate::chat::request::Request;
 use crate::chat::session::{Session, Step};
@@ -64,11 +65,14 @@ impl Turn {
             // On the heap while they last: a session is idle most of the time, and its task is as
             // large as the largest thing that it ever does.
             Step::Verify(hello) => Box::pin(self.greet(header.seq, *hello)).await,
-            Step::Do(request) => match Box::pin(self.serve(header.seq, request)).await {
-                Ok(()) => Answer::default(),
-                Err((refusal, named)) => self.refuse(header.seq, &refusal, named),
-            },
-            Step::Refuse(refusal) => self.refuse(header.seq, &refusal, v1::Error::default()),
+            Step::Do(request) => {
+                let named = Named::of(&request);
+                match self.serve(header.seq, request).await {
+                    Ok(()) => Answer::default(),
+                    Err(refusal) => self.refuse(header.seq, &refusal, named),
+                }
+            }
+            Step::Refuse(refusal) => self.refuse(header.seq, &refusal, Named::default()),
             Step::End(refusal, close) => self.end(header.seq, &refusal, close),
         }
     }
@@ -87,31 +91,31 @@ impl Turn {
         Answer { frames, end: None, snappy }
     }
 
-    async fn serve(&self, number: u64, request: Request) -> Result<(), (Refusal, v1::Error)> {
+    async fn serve(&self, number: u64, request: Request) -> Result<(), Refusal> {
         let client = self.client.as_ref().expect("requests come after the Welcome");
-        let named = named(&request);
-        let admitted = match request {
-            Request::Ping(_) => Ok(()),
-            _ => self.door.admit(client),
-        };
-        let served = match admitted {
-            Ok(()) => self.door.hub.serve(client, number, request).await,
-            Err(refusal) => Err(refusal),
-        };
-        served.map_err(|refusal| (refusal, named))
+        if !matches!(request, Request::Ping(_)) {
+            self.door.admit(client)?;
+        }
+        match self.door.hub.serve_at_once(client, number, request) {
+            Ok(served) => served,
+            Err(request) => Box::pin(self.door.hub.serve(client, number, request)).await,
+        }
     }
 
-    /// An error frame; `named` says of which message.
-    fn refuse(&self, request: u64, refusal: &Refusal, named: v1::Error) -> Answer {
+    /// An error frame; `named` says about what.
+    fn refuse(&self, request: u64, refusal: &Refusal, named: Named) -> Answer {
         self.door.count_error(refusal.code);
-        let v1::Error { client_msg_id, conversation, .. } = named;
-        let error = v1::Error { client_msg_id, conversation, ..error(refusal) };
+        let error = v1::Error {
+            conversation: named.conversation.map(|id| id.to_string()).unwrap_or_default(),
+            client_msg_id: named.id.map(|id| id.0.to_vec().into()).unwrap_or_default(),
+            ..error(refusal)
+        };
         let frames = vec![Out::answer(request, Kind::Error(error))];
         Answer { frames, ..Answer::default() }
     }
 
     fn end(&self, request: u64, refusal: &Refusal, close: CloseCode) -> Answer {
-        Answer { end: Some(close), ..self.refuse(request, refusal, v1::Error::default()) }
+        Answer { end: Some(close), ..self.refuse(request, refusal, Named::default()) }
     }
 }
 
@@ -130,20 +134,26 @@ impl Answer {
     }
 }
 
-/// Which message a request is about, for the error that may answer it.
-fn named(request: &Request) -> v1::Error {
-    let (conversation, id) = match request {
-        Request::Send(send) => (send.conversation, Some(send.id)),
-        Request::Change(change) => (Some(change.conversation), Some(change.id)),
-        Request::Control(control) => (Some(control.conversation), Some(control.id)),
-        Request::Open(id, _) => (None, Some(*id)),
-        Request::Pull(pull) => (Some(pull.conversation), None),
-        Request::Read(id, _) | Request::Typing(id, _) | Request::Watch(id, _) => (Some(*id), None),
-        Request::Presence(..) | Request::Ping(_) => (None, None),
-    };
-    v1::Error {
-        conversation: conversation.map(|id| id.to_string()).unwrap_or_default(),
-        client_msg_id: id.map(|id| id.0.to_vec().into()).unwrap_or_default(),
-        ..v1::Error::default()
+/// What a request is about, for the error that may answer it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Named {
+    conversation: Option<ConversationId>,
+    id: Option<ClientMsgId>,
+}
+
+impl Named {
+    fn of(request: &Request) -> Self {
+        let (conversation, id) = match request {
+            Request::Send(send) => (send.conversation, Some(send.id)),
+            Request::Change(change) => (Some(change.conversation), Some(change.id)),
+            Request::Control(control) => (Some(control.conversation), Some(control.id)),
+            Request::Open(id, _) => (None, Some(*id)),
+            Request::Pull(pull) => (Some(pull.conversation), None),
+            Request::Read(id, _) | Request::Typing(id, _) | Request::Watch(id, _) => {
+                (Some(*id), None)
+            }
+            Request::Presence(..) | Request::Ping(_) => (None, None),
+        };
+        Self { conversation, id }
     }
 }

@@ -7,7 +7,9 @@
 
 use std::path::{Path, PathBuf};
 
-use fjall::{Database, Iter, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice};
+use fjall::{
+    Database, Iter, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot,
+};
 
 use crate::store::{Order, Rows, Scan};
 
@@ -64,7 +66,17 @@ impl Engine {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> fjall::Result<Option<Slice>> {
-        self.db.snapshot().get(&self.keys, within(Area::Rows, key))
+        self.get_in(&self.snapshot(), key)
+    }
+
+    /// The state as of now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.db.snapshot()
+    }
+
+    /// The value of `key` in a state.
+    pub(super) fn get_in(&self, state: &Snapshot, key: &[u8]) -> fjall::Result<Option<Slice>> {
+        state.get(&self.keys, within(Area::Rows, key))
     }
 
     /// All rows of an area, as of now.

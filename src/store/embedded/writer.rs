@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use fjall::PersistMode;
+use fjall::{PersistMode, Snapshot};
 
 use super::Durability;
 use super::engine::{Area, Engine};
@@ -106,10 +106,12 @@ impl Writer {
         let mut bytes = 0;
         let mut accepted = 0;
         let mut next = Some(first);
+        // Nobody else writes: what was there before the group is one state.
+        let before = self.engine.snapshot();
         while let Some(job) = next {
             self.shared.waiting_bytes.fetch_sub(job.bytes, Ordering::Relaxed);
             bytes += job.bytes;
-            let result = self.shared.refuse().and_then(|()| self.take(job.batch));
+            let result = self.shared.refuse().and_then(|()| self.take(&before, job.batch));
             accepted += u64::from(result.is_ok());
             self.results.push((job.done, result));
             let full = self.results.len() >= GROUP_BATCHES || bytes >= GROUP_BYTES;
@@ -131,7 +133,7 @@ impl Writer {
     }
 
     /// Adds a batch to the group, if its checks hold after those before it.
-    fn take(&mut self, batch: Batch) -> Result<(), StoreError> {
+    fn take(&mut self, before: &Snapshot, batch: Batch) -> Result<(), StoreError> {
         for check in &batch.checks {
             let expected = match check {
                 Check::Absent(_) => None,
@@ -140,7 +142,7 @@ impl Writer {
             let holds = match self.changes.get(check.key()) {
                 Some(change) => change.as_deref() == expected,
                 None => {
-                    let stored = self.engine.get(check.key()).map_err(super::failed)?;
+                    let stored = self.engine.get_in(before, check.key()).map_err(super::failed)?;
                     stored.as_deref() == expected
                 }
             };
