@@ -28,6 +28,10 @@ use kefu::server::{self, App};
 use kefu::shutdown::Shutdown;
 use kefu::understand::Understander;
 
+/// Messages are many small blocks that one thread makes and another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const UNUSABLE: u8 = 2;
 /// Sentences whose embeddings are kept for reloads and previews; about 15 MB.
 const REMEMBERED: usize = 8_192;
