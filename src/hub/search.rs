@@ -7,12 +7,11 @@
 use std::sync::Arc;
 
 use super::Hub;
-use super::client::Client;
 use super::commit::refusal;
 use super::slot::Slot;
 use crate::chat::id::ConversationId;
 use crate::chat::keys::{self, kind};
-use crate::chat::party::Side;
+use crate::chat::party::{Party, Side};
 use crate::chat::record::Head;
 use crate::chat::refusal::Refusal;
 use crate::chat::search::{Hit, PAGE, Query, says, signature, words};
@@ -74,17 +73,17 @@ impl Hub {
     /// `UNAVAILABLE` when the store fails.
     pub async fn search(
         &self,
-        client: &Client,
+        reader: &Party,
         app: &str,
         query: &Query,
         limit: usize,
         cursor: Option<Cursor>,
     ) -> Result<Found, Refusal> {
-        let side = client.user.side;
+        let side = reader.side;
         let mut search = Search { query, side, limit, verified: 0, found: Found::default() };
         let lists = match side {
             // Their own conversations are few: they are read.
-            Side::Visitor => vec![(keys::visitor(&client.app, &client.user.id), Order::Descending)],
+            Side::Visitor => vec![(keys::visitor(&reader.app, &reader.id), Order::Descending)],
             Side::Agent => vec![
                 (keys::all_unsigned(app), Order::Ascending),
                 (keys::all_signed(app), Order::Ascending),

@@ -4,6 +4,7 @@
 //! as JSON. An agent sees all apps, a service its own. Visitors use sessions, see [`super::chat`].
 
 mod say;
+mod search;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ use crate::chat::request::{Pull, PullFrom};
 use crate::hub::Hub;
 use crate::hub::list::{Listed, Mark};
 use crate::identity::{IdentityError, Principal};
+use crate::transport::Door;
 
 /// The routes; the layer lets agents and services in.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -41,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(show))
         .routes(routes!(messages, say::say))
         .routes(routes!(queue))
+        .routes(routes!(search::search))
 }
 
 /// A conversation's place in its life.
@@ -155,15 +158,7 @@ pub(super) async fn list(
 ) -> Result<Said<ConversationsAnswer>, ApiError> {
     let ListQuery { app, status, limit, cursor } = queried(query)?;
     let limit = within_limit(limit, USUAL_LIMIT)?;
-    let app = match (app, &who) {
-        (Some(app), _) => app,
-        (None, Principal::Service { app, .. }) => app.clone(),
-        (None, _) => return Err(ApiError::invalid_field("app", "app is missing; send its id")),
-    };
-    let app = &door.identity().app(&app)?.id;
-    if !serves(&who, app) {
-        return Err(IdentityError::NoSuchApp.into());
-    }
+    let app = &app_of(&door, &who, app)?;
     let status = status.unwrap_or(StatusName::Open).into();
     let after = cursor.as_deref().map(mark).transpose()?;
     let Listed { conversations, next } =
@@ -273,6 +268,20 @@ async fn visible(
 }
 
 /// Whether conversations of `app` are the caller's business.
+/// The app that a request is about: the one that it names, or a service's own.
+fn app_of(door: &Door, who: &Principal, app: Option<String>) -> Result<String, ApiError> {
+    let app = match (app, who) {
+        (Some(app), _) => app,
+        (None, Principal::Service { app, .. }) => app.clone(),
+        (None, _) => return Err(ApiError::invalid_field("app", "app is missing; send its id")),
+    };
+    let app = door.identity().app(&app)?.id.clone();
+    if !serves(who, &app) {
+        return Err(IdentityError::NoSuchApp.into());
+    }
+    Ok(app)
+}
+
 fn serves(who: &Principal, app: &str) -> bool {
     match who {
         Principal::Agent { .. } => true,

@@ -9,7 +9,7 @@ use crate::chat::search::Query;
 fn all(world: &World, client: &Client, query: &str, limit: usize) -> Vec<(ConversationId, u64)> {
     let (query, mut cursor, mut hits) = (Query::new(query).unwrap(), None, Vec::new());
     for _ in 0..1_000 {
-        let found = run(world.hub.search(client, "shop", &query, limit, cursor)).unwrap();
+        let found = run(world.hub.search(&client.user, "shop", &query, limit, cursor)).unwrap();
         let Found { hits: some, next } = found;
         assert!(some.len() <= limit);
         hits.extend(some.into_iter().map(|hit| (hit.conversation, hit.seq)));
@@ -112,8 +112,8 @@ fn visitors_find_only_their_own_and_no_notes() {
         assert_eq!(all(&world, &bob, "发票", 5), [(other, 1)]);
         assert_eq!(all(&world, &eve, "发票", 1).len(), 3);
         let (query, cursor) = (Query::new("发票").unwrap(), Cursor::parse(&[u8::MAX; 9]));
-        assert!(run(world.hub.search(&ann, "shop", &query, 5, cursor)).unwrap().hits.is_empty());
-        assert!(run(world.hub.search(&eve, "other", &query, 5, None)).unwrap().hits.is_empty());
+        assert!(run(world.hub.search(&ann.user, "shop", &query, 5, cursor)).unwrap().hits.is_empty());
+        assert!(run(world.hub.search(&eve.user, "other", &query, 5, None)).unwrap().hits.is_empty());
         index(&world);
     }
 }
