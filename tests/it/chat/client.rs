@@ -3,10 +3,11 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kefu_proto::v1::{self, MessageHeader, body::Kind};
+use kefu_proto::v1::{self, ErrorCode, MessageHeader, body::Kind};
 use kefu_proto::{Compression, FrameView, SUBPROTOCOL};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
@@ -31,7 +32,8 @@ pub(crate) struct Client {
     pub(crate) socket: WebSocket<TcpStream>,
     device: String,
     json: bool,
-    requests: u64,
+    /// The number of the last request.
+    pub(crate) requests: u64,
     snappy: Compression,
 }
 
@@ -184,11 +186,25 @@ impl Client {
         }
     }
 
+    /// Asks, and waits for the answer; asks again when it was too early.
+    fn answer(&mut self, kind: &Kind) -> Kind {
+        loop {
+            let asked = self.request(kind.clone()).unwrap();
+            match self.until(|seq, kind| (seq == asked).then_some(kind)).unwrap() {
+                Kind::Error(error) if error.code() == ErrorCode::RateLimited => {
+                    thread::sleep(Duration::from_millis(error.retry_after_ms.into()));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Sends a message and waits for its Ack, which is to come.
     pub(crate) fn say(&mut self, conversation: &str, text: &str) -> v1::Ack {
-        let id = message_id();
-        let sent = self.request(send(conversation, &id, text)).unwrap();
-        self.ack(sent)
+        match self.answer(&send(conversation, &message_id(), text)) {
+            Kind::Ack(ack) => ack,
+            other => panic!("no Ack but {other:?}"),
+        }
     }
 
     /// The Ack of a request, which is to come; other frames are passed over.
@@ -236,12 +252,9 @@ impl Client {
     pub(crate) fn page(&mut self, id: &str, after: u64, before: u64, limit: u32) -> v1::Range {
         let conversation = id.to_owned();
         let pull = v1::Pull { conversation, after_seq: after, before_seq: before, limit };
-        let asked = self.request(Kind::Pull(pull)).unwrap();
-        let range = self.until(|seq, kind| match kind {
-            Kind::Range(range) if seq == asked => Some(range),
-            Kind::Error(error) if seq == asked => panic!("{error:?}"),
-            _ => None,
-        });
-        range.unwrap()
+        match self.answer(&Kind::Pull(pull)) {
+            Kind::Range(range) => range,
+            other => panic!("no Range but {other:?}"),
+        }
     }
 }

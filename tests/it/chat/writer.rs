@@ -49,8 +49,22 @@ impl Book {
         known.token.clone().ok_or(End::Broken)
     }
 
-    pub(crate) fn acks(&self) -> usize {
-        self.lock().acked.len()
+    /// What was acked so far: the places and the messages.
+    pub(crate) fn acked(&self) -> BTreeMap<u64, Bytes> {
+        self.lock().acked.clone()
+    }
+
+    /// The conversation as a server has it: the epoch and all messages.
+    pub(crate) fn log(&self, address: SocketAddr) -> (u64, Vec<v1::Message>) {
+        let (token, conversation) = {
+            let known = self.lock();
+            (known.token.clone().expect("it wrote"), known.conversation.clone())
+        };
+        let (mut client, welcome) =
+            Client::greet(address, "auditor", hello(&token, vec![])).expect("the server is there");
+        let shown = welcome.conversations.iter().find(|one| one.conversation == conversation);
+        let log_epoch = shown.expect("the conversation is there").log_epoch;
+        (log_epoch, client.pull(&conversation, 0))
     }
 
     /// Reads the whole log and holds it against everything that was told. With `all_sent`, every
@@ -288,10 +302,9 @@ impl Writer {
             conversation.clone_into(&mut known.conversation);
         }
         assert_eq!(known.conversation, conversation);
-        let mut next = messages.first().map_or(0, |first| first.seq);
-        for message in messages {
-            assert_eq!(message.seq, next, "a gap within a frame");
-            next += 1;
+        let first = messages.first().map_or(0, |first| first.seq);
+        for (expected, message) in (first..).zip(messages) {
+            assert_eq!(message.seq, expected, "a gap within a frame");
             self.heard = self.heard.max(message.seq);
             if message.seq == self.cursor + 1 {
                 self.cursor = message.seq;
