@@ -268,7 +268,8 @@ fn message_id(bytes: &[u8]) -> Result<ClientMsgId, Refusal> {
 
 fn label(name: &str, text: String, most: usize) -> Result<String, Refusal> {
     if text.chars().count() > most {
-        return Err(Refusal::invalid(format!("{name} is over {most} characters")));
+        let message = format!("{name} is over {most} characters");
+        return Err(Refusal::new(ErrorCode::TooLarge, message));
     }
     Ok(text)
 }

@@ -74,11 +74,8 @@ impl Session {
     }
 
     fn step(&mut self, header: &MessageHeader, body: Option<Kind>) -> Step {
-        let Some(body) = body else {
-            return violation("the frame has no body that this server knows");
-        };
-        let asker = match (&self.phase, body) {
-            (Phase::Greeting, Kind::Hello(hello)) => return self.greet(header, hello),
+        let (asker, body) = match (&self.phase, body) {
+            (Phase::Greeting, Some(Kind::Hello(hello))) => return self.greet(header, hello),
             (Phase::Greeting | Phase::Verifying | Phase::Ended, _) => {
                 return violation(
                     "the first frame is a Hello, and nothing follows before a Welcome",
@@ -86,7 +83,6 @@ impl Session {
             }
             (Phase::Ready(asker), body) => (*asker, body),
         };
-        let (asker, body) = asker;
         if !header.client_id.is_empty() && header.client_id != self.client_id {
             return violation("client_id is another than that of the Hello");
         }
@@ -98,9 +94,13 @@ impl Session {
             return Step::Refuse(Refusal::new(ErrorCode::Unexpected, message));
         }
         self.last_request = header.seq;
-        match asker.read(body) {
-            Ok(request) => Step::Do(request),
-            Err(refusal) => Step::Refuse(refusal),
+        match body.map(|body| asker.read(body)) {
+            Some(Ok(request)) => Step::Do(request),
+            Some(Err(refusal)) => Step::Refuse(refusal),
+            None => {
+                let message = "the frame has no body that this server knows";
+                Step::Refuse(Refusal::new(ErrorCode::Unexpected, message))
+            }
         }
     }
 
@@ -181,6 +181,10 @@ mod tests {
         early.accept(&header(1, "d"), hello(), 0);
         assert!(ends(early.accept(&header(2, "d"), ping(1), 0)), "not before the Welcome");
         assert!(matches!(ready().accept(&header(2, "d"), hello(), 0), Step::Refuse(_)));
+        assert!(
+            matches!(ready().accept(&header(2, "d"), None, 0), Step::Refuse(_)),
+            "a newer kind"
+        );
         assert!(ends(ready().accept(&header(2, "other"), ping(1), 0)));
         assert_eq!(ready().accept(&header(2, ""), ping(7), 0), Step::Do(Request::Ping(7)));
     }

@@ -4,6 +4,7 @@
 // Helpers outside test functions may unwrap as well: a failure there fails the test.
 #![allow(clippy::unwrap_used, clippy::type_complexity)]
 
+mod chat;
 mod cli;
 mod consent;
 mod encoder;

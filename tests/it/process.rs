@@ -42,10 +42,11 @@ impl Shop {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().rsplit(' ').next().unwrap().to_owned();
-        assert!(url.starts_with("http://127.0.0.1:"), "{line}");
+        // A first start says more before.
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let ready = |line: String| line.strip_prefix("kefu-server is ready: ").map(str::to_owned);
+        let url = lines.find_map(ready).expect("it says where it is");
+        assert!(url.starts_with("http://127.0.0.1:"), "{url}");
         Server { child, url }
     }
 

@@ -303,3 +303,30 @@ fn a_watcher_that_left_keeps_nothing_in_memory() {
     world.hub.sweep();
     assert_eq!(world.hub.in_use(), 0);
 }
+
+#[test]
+fn a_clock_that_jumps_changes_neither_the_order_nor_what_is_known() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+    let mut world = World::new(Holder::Bot);
+    let ann = world.visitor("ann", "phone");
+    let (today, mut sent) = (1_000 * DAY_MS, Vec::new());
+    for (n, days) in [1_i64, 2, 0, 1, 0, 2].into_iter().enumerate() {
+        let now_ms = today.saturating_add_signed((days - 1) * DAY_MS as i64);
+        world.now.store(now_ms, Ordering::Relaxed);
+        let id = new_id();
+        world.serve(&ann, send(None, id, "tick")).unwrap();
+        let ack = acks(&ann).pop().unwrap();
+        assert_eq!((ack.seq, ack.at_ms, ack.duplicate), (n as u64 + 1, now_ms, false));
+        sent.push((id, ack));
+        world.hub.sweep();
+        if n == 2 {
+            world.restart();
+        }
+        for (id, first) in &sent {
+            world.serve(&ann, send(None, *id, "tick")).unwrap();
+            assert_eq!(acks(&ann).pop(), Some(Acked { duplicate: true, ..*first }));
+        }
+    }
+    let range = pull(&world, &ann, sent[0].1.conversation, PullFrom::After(0), 10);
+    assert_eq!(seqs(&range), [1, 2, 3, 4, 5, 6]);
+}

@@ -390,7 +390,7 @@ fn a_check_shows_every_row_and_finds_a_damaged_table() {
     store.engine.flush().unwrap();
     drop(store);
     let mut seen = Vec::new();
-    let report = check(folder.path(), |key, _| seen.push(key.to_vec())).unwrap();
+    let report = check(folder.path(), |key, _, _| seen.push(key.to_vec())).unwrap();
     assert!(report.whole() && report.clean, "{report:?}");
     assert_eq!((report.rows, report.batches), (1_000, 1_000));
     let expected = (0..1_000_u32).map(|n| n.to_be_bytes().to_vec());
