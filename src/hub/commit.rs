@@ -51,7 +51,11 @@ impl Hub {
             Next::Nothing => {}
             Next::True(then) => then.into_iter().for_each(|then| then(self, Ok(()))),
             Next::Failed(waiting) => self.failed(waiting, &reload()),
-            Next::Commit(batch) => {
+            Next::Commit(mut batch) => {
+                if !self.store.is_shared() {
+                    // What this hub holds is what the store holds.
+                    batch.checks.clear();
+                }
                 let (hub, held) = (Arc::clone(self), Arc::clone(slot));
                 let done = move |result| hub.committed(&held, result);
                 if let Err(error) = self.store.commit(batch, Box::new(done)) {

@@ -55,8 +55,8 @@ pub struct Hub {
     bot: Arc<dyn Bot>,
     log_epoch: u64,
     slots: DashMap<ConversationId, Arc<Slot>>,
-    /// The newest conversation of visitors for whom one began lately: it may not be stored yet.
-    begun: DashMap<Party, ConversationId>,
+    /// The newest conversation of visitors who wrote lately; it may not be stored yet.
+    newest_of: DashMap<Party, ConversationId>,
     opening: [Mutex<()>; STRIPES],
     loading: [Mutex<()>; STRIPES],
     rewriting: [Mutex<()>; STRIPES],
@@ -101,7 +101,7 @@ impl Hub {
             bot,
             log_epoch,
             slots: DashMap::new(),
-            begun: DashMap::new(),
+            newest_of: DashMap::new(),
             opening: std::array::from_fn(|_| Mutex::new(())),
             loading: std::array::from_fn(|_| Mutex::new(())),
             rewriting: std::array::from_fn(|_| Mutex::new(())),
@@ -163,7 +163,7 @@ impl Hub {
     pub fn sweep(&self) {
         let before_ms = self.now_ms().saturating_sub(IDLE_MS);
         self.slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle(before_ms));
-        self.begun.retain(|_, id| self.slots.contains_key(id));
+        self.newest_of.retain(|_, id| self.slots.contains_key(id));
     }
 }
 

@@ -92,7 +92,8 @@ impl Hub {
         asked: Request,
     ) -> Result<Result<(), Refusal>, Request> {
         let Request::Send(send) = asked else { return Err(asked) };
-        let Some(slot) = send.conversation.and_then(|id| self.in_memory(id)) else {
+        let newest = || self.newest_of.get(&client.user).map(|newest| *newest);
+        let Some(slot) = send.conversation.or_else(newest).and_then(|id| self.in_memory(id)) else {
             return Err(Request::Send(send));
         };
         let sender = client.user.user(&client.name);
@@ -218,15 +219,19 @@ impl Hub {
     async fn newest(&self, client: &Client) -> Result<Option<Arc<Slot>>, Refusal> {
         // A conversation that has just begun may not be in the store yet; if that failed, it never
         // will be.
-        let begun = self.begun.get(&client.user).map(|begun| *begun);
-        if let Some(id) = begun {
+        let known = self.newest_of.get(&client.user).map(|newest| *newest);
+        if let Some(id) = known {
             match self.conversation(id).await {
                 Err(refusal) if refusal.code == ErrorCode::NoSuchConversation => {}
                 found => return found.map(Some),
             }
         }
         match self.of_visitor(&client.app, &client.user.id, 1).await?.first() {
-            Some(id) => self.conversation(*id).await.map(Some),
+            Some(id) => {
+                let slot = self.conversation(*id).await?;
+                self.newest_of.insert(client.user.clone(), *id);
+                Ok(Some(slot))
+            }
             None => Ok(None),
         }
     }
@@ -245,7 +250,7 @@ impl Hub {
         head.set_status(status(&head.owner));
         head.set_dialogue(v1::DialogueState::Idle);
         let (id, slot) = self.begin(head);
-        self.begun.insert(client.user.clone(), id);
+        self.newest_of.insert(client.user.clone(), id);
         slot
     }
 

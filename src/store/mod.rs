@@ -212,6 +212,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the batch was not accepted; `done` is not called then.
     fn commit(&self, batch: Batch, done: Done) -> Result<(), StoreError>;
 
+    /// Whether others may write at the same time. Who writes alone need not check what it knows.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Writes what was accepted, and accepts nothing more. Blocks until that is done.
     fn close(&self);
 }

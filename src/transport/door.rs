@@ -149,7 +149,7 @@ impl Door {
         device: &str,
         caller: &Caller,
     ) -> Result<(Client, v1::Welcome, Greeting), (Refusal, CloseCode)> {
-        let client = self.verify(&hello, device, caller).await.map_err(refused)?;
+        let client = self.verify(&hello, device, caller).await.map_err(|error| refused(&error))?;
         let greeting = self.hub.join(&client, &hello.cursors).await;
         let mut greeting = greeting.map_err(|refusal| (refusal, CloseCode::Internal))?;
         let welcome = v1::Welcome {
@@ -205,7 +205,7 @@ impl Door {
         if client.app.is_empty() {
             return Ok(());
         }
-        self.identity.admit(&client.app, &client.user.id).map_err(|error| refused(error).0)
+        self.identity.admit(&client.app, &client.user.id).map_err(|error| refused(&error).0)
     }
 
     pub(super) fn count_in(&self) {
@@ -260,10 +260,10 @@ fn limits() -> v1::Limits {
 }
 
 /// What a client is told of a failed Hello, and how its session ends.
-fn refused(error: IdentityError) -> (Refusal, CloseCode) {
+fn refused(error: &IdentityError) -> (Refusal, CloseCode) {
     use IdentityError as E;
     let message = error.to_string();
-    let (code, close) = match error {
+    let (code, close) = match *error {
         E::Unauthorized(_) | E::TokenInvalid(_) => {
             (ErrorCode::Unauthorized, CloseCode::Unauthorized)
         }

@@ -61,18 +61,16 @@ impl Turn {
     }
 
     async fn step(&mut self, Frame { header, body }: Frame) -> Answer {
+        let named = Named::of(body.as_ref());
         match self.session.accept(&header, body, self.door.uptime_ms()) {
             // On the heap while they last: a session is idle most of the time, and its task is as
             // large as the largest thing that it ever does.
             Step::Verify(hello) => Box::pin(self.greet(header.seq, *hello)).await,
-            Step::Do(request) => {
-                let named = Named::of(&request);
-                match self.serve(header.seq, request).await {
-                    Ok(()) => Answer::default(),
-                    Err(refusal) => self.refuse(header.seq, &refusal, named),
-                }
-            }
-            Step::Refuse(refusal) => self.refuse(header.seq, &refusal, Named::default()),
+            Step::Do(request) => match self.serve(header.seq, request).await {
+                Ok(()) => Answer::default(),
+                Err(refusal) => self.refuse(header.seq, &refusal, named),
+            },
+            Step::Refuse(refusal) => self.refuse(header.seq, &refusal, named),
             Step::End(refusal, close) => self.end(header.seq, &refusal, close),
         }
     }
@@ -142,18 +140,21 @@ struct Named {
 }
 
 impl Named {
-    fn of(request: &Request) -> Self {
-        let (conversation, id) = match request {
-            Request::Send(send) => (send.conversation, Some(send.id)),
-            Request::Change(change) => (Some(change.conversation), Some(change.id)),
-            Request::Control(control) => (Some(control.conversation), Some(control.id)),
-            Request::Open(id, _) => (None, Some(*id)),
-            Request::Pull(pull) => (Some(pull.conversation), None),
-            Request::Read(id, _) | Request::Typing(id, _) | Request::Watch(id, _) => {
-                (Some(*id), None)
-            }
-            Request::Presence(..) | Request::Ping(_) => (None, None),
+    fn of(body: Option<&Kind>) -> Self {
+        let nothing: &[u8] = &[];
+        let (conversation, id) = match body {
+            Some(Kind::Send(send)) => (&*send.conversation, &*send.client_msg_id),
+            Some(Kind::Edit(edit)) => (&*edit.conversation, &*edit.client_msg_id),
+            Some(Kind::Recall(recall)) => (&*recall.conversation, &*recall.client_msg_id),
+            Some(Kind::Control(control)) => (&*control.conversation, &*control.client_msg_id),
+            Some(Kind::Open(open)) => ("", &*open.client_msg_id),
+            Some(Kind::Pull(pull)) => (&*pull.conversation, nothing),
+            Some(Kind::Read(read)) => (&*read.conversation, nothing),
+            Some(Kind::Typing(typing)) => (&*typing.conversation, nothing),
+            Some(Kind::Watch(watch)) => (&*watch.conversation, nothing),
+            _ => ("", nothing),
         };
+        let (conversation, id) = (ConversationId::parse(conversation), ClientMsgId::parse(id));
         Self { conversation, id }
     }
 }

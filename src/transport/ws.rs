@@ -50,9 +50,7 @@ pub fn connect(
     upgrade.on_upgrade(move |socket| async move {
         let guarded = door.shutdown.clone();
         let connection = Connection::new(&door, wire, socket, caller);
-        let task = connection.run(entered.ok());
-        tracing::debug!(task = size_of_val(&task), "a connection's task");
-        guarded.track(task).await;
+        guarded.track(connection.run(entered.ok())).await;
     })
 }
 

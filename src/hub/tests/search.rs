@@ -112,8 +112,12 @@ fn visitors_find_only_their_own_and_no_notes() {
         assert_eq!(all(&world, &bob, "发票", 5), [(other, 1)]);
         assert_eq!(all(&world, &eve, "发票", 1).len(), 3);
         let (query, cursor) = (Query::new("发票").unwrap(), Cursor::parse(&[u8::MAX; 9]));
-        assert!(run(world.hub.search(&ann.user, "shop", &query, 5, cursor)).unwrap().hits.is_empty());
-        assert!(run(world.hub.search(&eve.user, "other", &query, 5, None)).unwrap().hits.is_empty());
+        assert!(
+            run(world.hub.search(&ann.user, "shop", &query, 5, cursor)).unwrap().hits.is_empty()
+        );
+        assert!(
+            run(world.hub.search(&eve.user, "other", &query, 5, None)).unwrap().hits.is_empty()
+        );
         index(&world);
     }
 }

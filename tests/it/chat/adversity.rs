@@ -111,12 +111,10 @@ fn who_does_not_read_holds_nobody_up_and_finds_everything_later() {
 
     let (mut answered, mut pages) = (Vec::new(), 0);
     while answered.len() < asked.len() {
-        match stalled.next().unwrap() {
-            (seq @ 1.., kind) => {
-                answered.push(seq);
-                pages += usize::from(matches!(kind, Kind::Range(_)));
-            }
-            (0, _) => {}
+        let (seq, kind) = stalled.next().unwrap();
+        if seq > 0 {
+            answered.push(seq);
+            pages += usize::from(matches!(kind, Kind::Range(_)));
         }
     }
     // The rate of a visitor lets some be refused, which is said at once, none be forgotten.
