@@ -103,8 +103,22 @@ pub(super) fn over_http() -> Arc<Post> {
     Arc::new(move |attempt| post(&agent, attempt))
 }
 
+/// Whether an address is one for examples, which never leads anywhere (RFC 2606): the bundled
+/// knowledge base has such ones, so that its dialogues can be tried to their end.
+fn is_example(url: &str) -> bool {
+    let uri = url.parse::<ureq::http::Uri>().ok();
+    uri.is_some_and(|uri| uri.host().is_some_and(|host| host.ends_with(".example")))
+}
+
 fn post(agent: &ureq::Agent, attempt: &Attempt) -> Outcome {
     let Attempt { order, secret, now_ms, .. } = attempt;
+    if is_example(&order.webhook.url) {
+        tracing::warn!(
+            url = order.webhook.url,
+            "no service is called under .example; set a real address"
+        );
+        return Outcome::Done(Vec::new());
+    }
     let Some(secret) = secret else {
         return Outcome::Failed(format!("there is no app {:?} any more", order.app));
     };
@@ -262,6 +276,14 @@ mod tests {
 
     use super::*;
     use crate::dialogue::event::Webhook;
+
+    #[test]
+    fn addresses_for_examples_are_told_from_real_ones() {
+        assert!(is_example("https://shop.example/hooks/cancel"));
+        for real in ["https://shop.example.com/x", "http://127.0.0.1:1/example", "example", ""] {
+            assert!(!is_example(real), "{real}");
+        }
+    }
 
     /// Serves one request with `answer`; gives the attempt for it, and what was asked.
     fn served(answer: &'static str) -> (Outcome, String) {

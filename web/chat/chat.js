@@ -724,9 +724,11 @@ function start() {
     typingEnds = 0;
 
   // Who this is: a tab is a device of its own, so that tabs do not fence each other.
+  // Two names with a dot between them must fit into the 64 bytes of a client_id.
+  const newName = () =>
+    [...crypto.getRandomValues(new Uint32Array(3))].map((n) => n.toString(36)).join('');
   const stored = (storage, key) =>
-    storage.getItem(key) ??
-    (storage.setItem(key, crypto.getRandomValues(new Uint32Array(3)).join('-')), storage.getItem(key));
+    storage.getItem(key) ?? (storage.setItem(key, newName()), storage.getItem(key));
   const device = async () => {
     for (;;) {
       const name = `${stored(localStorage, 'kefu.device')}.${stored(sessionStorage, 'kefu.tab')}`;
