@@ -132,14 +132,17 @@ fn inverse(mut matrix: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
 mod tests {
     use super::super::consent::prototypes;
     use super::*;
+    use crate::intent::normalize::normalize;
+    use crate::intent::whitening::normalize_length;
 
-    /// Pairs of characters, counted: texts that share many lie close together.
+    /// Pairs of characters, counted, of unit length: texts that share many lie close together.
     fn pairs(text: &str) -> Vec<f32> {
         let mut row = vec![0.0; 499];
-        let chars: Vec<char> = text.chars().collect();
+        let chars: Vec<char> = normalize(text).text().chars().collect();
         for pair in chars.windows(2) {
             row[(pair[0] as usize * 31 + pair[1] as usize) % 499] += 1.0;
         }
+        normalize_length(&mut row);
         row
     }
 

@@ -22,7 +22,7 @@ use super::turn::{Answer, Turn};
 use crate::hub::outbox::Out;
 
 /// Bytes that are read at a time.
-const READ_BYTES: usize = 2 << 10;
+const READ_BYTES: usize = 1 << 10;
 /// Bytes that are gathered before they are written without a flush.
 const WRITE_BYTES: usize = 16 << 10;
 /// Most frames that are read before what they led to is written.

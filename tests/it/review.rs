@@ -112,7 +112,7 @@ fn what_the_bot_was_unsure_of_is_kept_redacted_and_survives_a_kill() {
     let metrics = server.call("GET", "/metrics", None).1;
     let line = format!("kefu_review_entries{{status=\"open\"}} {}", texts.len());
     assert!(metrics.as_str().unwrap().contains(&line), "{metrics}");
-    let said = shop.refusal(&[]);
+    let said = shop.refusal(&["--store-dir=other"]);
     assert!(said.contains("another server uses the review folder"), "{said}");
 }
 
@@ -324,5 +324,5 @@ fn without_a_queue_nothing_is_kept() {
     server.ask(UNSURE[0]);
     let (status, answer) = server.call("GET", "/review", None);
     assert_eq!((status, &answer["error"]["code"]), (404, &json!("review_off")));
-    assert!(!shop.path("data").exists());
+    assert!(!shop.path("data/review").exists());
 }

@@ -53,7 +53,9 @@ fn sources() -> Vec<Source> {
     let mut sources: Vec<Source> =
         folders.iter().flat_map(|folder| texts(folder, &skip)).filter_map(rust).collect();
     let of_tests: BTreeSet<String> = sources.iter().flat_map(Source::test_modules).collect();
-    for source in sources.iter_mut().filter(|source| of_tests.contains(&source.path)) {
+    // What is declared within a file of tests is one as well.
+    let is_test = |path: &str| of_tests.contains(path) || path.contains("/tests/");
+    for source in sources.iter_mut().filter(|source| is_test(&source.path)) {
         let end = source.shipped.len();
         blank(&mut source.shipped, 0, end);
     }

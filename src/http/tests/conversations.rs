@@ -111,20 +111,23 @@ async fn what_is_said_twice_under_one_key_is_stored_once() {
     let admin = stage.admin().await;
     let id = stage.visitor_says("default", "lin", "我的快递呢").await;
     let path = format!("/v1/conversations/{id}/messages");
-    let said = json!({"text": "您的包裹已经发出。"});
-    for (token, seq) in [(stage.service(), 2), (&*admin, 3)] {
+    // An agent who does not own the conversation may leave a note.
+    for (token, seq, note) in [(stage.service(), 2, false), (&*admin, 3, true)] {
+        let said = json!({"text": "您的包裹已经发出。", "note": note});
         let first = stage.say(token, &path, "order-17", said.clone()).await.json();
         assert_eq!((&first["seq"], &first["duplicate"]), (&json!(seq), &json!(false)));
         let again = stage.say(token, &path, "order-17", said.clone()).await.json();
         assert_eq!((&again["seq"], &again["duplicate"]), (&json!(seq), &json!(true)));
         assert_eq!(first["at_ms"], again["at_ms"]);
-        let other = stage.say(token, &path, "order-17", json!({"text": "另一句"})).await;
+        let other = stage.say(token, &path, "order-17", json!({"text": "另一句", "note": note}));
+        let other = other.await;
         assert_eq!(other.status, 409, "{}", other.body);
         assert_eq!(other.json()["error"]["code"], "id_reused");
     }
     // Without a key each is a message of its own.
     for seq in [4, 5] {
-        let reply = stage.call(stage.service(), "POST", &path, said.clone()).await.json();
+        let said = json!({"text": "您的包裹已经发出。"});
+        let reply = stage.call(stage.service(), "POST", &path, said).await.json();
         assert_eq!(reply["seq"], seq);
     }
     let range = stage.call(&admin, "GET", &path, Value::Null).await.json()["range"].take();

@@ -112,5 +112,5 @@ async fn the_document_is_the_committed_one_and_its_routes_exist() {
             seen.insert(path.clone());
         }
     }
-    assert_eq!(seen.len(), 37);
+    assert_eq!(seen.len(), 38);
 }

@@ -1,7 +1,7 @@
 //! The log, case by case: what is remembered, what is refused, what a failure leaves.
 
 use kefu_proto::CloseCode;
-use kefu_proto::v1::{ErrorCode, body::Kind};
+use kefu_proto::v1::{self, ErrorCode, body::Kind};
 
 use super::super::outbox::MAX_FRAMES;
 use super::*;
@@ -58,8 +58,11 @@ fn an_id_belongs_to_its_sender() {
     let (ann, eve, id) = (world.visitor("ann", "phone"), agent("eve", "desk"), new_id());
     world.serve(&ann, send(None, id, "hello")).unwrap();
     let conversation = acks(&ann).pop().unwrap().conversation;
-    world.serve(&eve, send(Some(conversation), id, "hi")).unwrap();
-    assert_eq!(acks(&eve).pop().map(|ack| (ack.seq, ack.duplicate)), Some((2, false)));
+    let said = send(Some(conversation), id, "hi");
+    assert_eq!(code(world.serve(&eve, said.clone())), ErrorCode::NotOwner);
+    world.control(&eve, conversation, v1::control::Action::Take(v1::Take {})).unwrap();
+    world.serve(&eve, said).unwrap();
+    assert_eq!(acks(&eve).pop().map(|ack| (ack.seq, ack.duplicate)), Some((3, false)));
 }
 
 #[test]

@@ -120,6 +120,11 @@ impl std::fmt::Debug for HeldStore {
 }
 
 impl Store for HeldStore {
+    /// What a hub had in flight may arrive after the next one has begun.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn get(&self, key: Vec<u8>) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
         self.inner.get(key)
     }

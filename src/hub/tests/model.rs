@@ -105,10 +105,13 @@ impl Run {
                 let text = self.words();
                 let to = match side(&self.devices[at].client) {
                     Side::Visitor => None,
-                    Side::Agent => match self.any(n.into()) {
-                        Some(id) => Some(id),
-                        None => return,
-                    },
+                    Side::Agent => {
+                        let Some(conversation) = self.any(n.into()) else { return };
+                        let action = v1::control::Action::Take(v1::Take {});
+                        let control = Control { conversation, id: new_id(), action };
+                        self.ask(at, Request::Control(control));
+                        Some(conversation)
+                    }
                 };
                 self.send(at, new_id(), text, to);
             }

@@ -258,8 +258,11 @@ impl Writer {
                 assert!(retryable && error.retryable, "{error:?}");
                 let wait = Duration::from_millis(error.retry_after_ms.into());
                 connection.not_before = Some(Instant::now() + wait);
-                let unsent = connection.in_flight.remove(&request).expect("it is in flight");
-                self.queue.push_back(unsent);
+                match connection.in_flight.remove(&request) {
+                    Some(unsent) => self.queue.push_back(unsent),
+                    // It was a pull, which is asked again.
+                    None => connection.pulling = false,
+                }
             }
             Kind::Conversation(_) | Kind::TypingNotice(_) | Kind::ReadState(_) => {}
             other => panic!("nobody asked for {other:?}"),
