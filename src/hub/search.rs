@@ -228,6 +228,8 @@ impl Hub {
         let before = after;
         after = after.max(head.first_seq.saturating_sub(1));
         while pages < SIGNED_AT_ONCE && (after + PAGE <= last_seq || quiet && after < last_seq) {
+            // Nothing here waits for anything, and messages should not wait for this.
+            tokio::task::yield_now().await;
             let through = last_seq.min(after + PAGE);
             // Entries are changed by edits: what those say is signed with the edits themselves.
             let entries = self.entries(id, after + 1, through).await?;

@@ -33,6 +33,8 @@ impl Users {
         } else if devices.len() >= MAX_DEVICES {
             devices.remove(0).outbox.end(CloseCode::Busy);
         }
+        // Most have one device.
+        devices.reserve_exact(1);
         devices.push(Device { client_id: client_id.to_owned(), outbox: Arc::clone(outbox) });
     }
 

@@ -20,6 +20,7 @@ pub(super) struct Turn {
     pub(super) session: Session,
     pub(super) client: Option<Client>,
     door: Arc<Door>,
+    /// Until the Hello was verified.
     caller: Caller,
 }
 
@@ -76,7 +77,8 @@ impl Turn {
     }
 
     async fn greet(&mut self, request: u64, hello: v1::Hello) -> Answer {
-        let greeted = self.door.greet(hello, self.session.client_id(), &self.caller).await;
+        let caller = std::mem::take(&mut self.caller);
+        let greeted = self.door.greet(hello, self.session.client_id(), &caller).await;
         let (client, welcome, greeting) = match greeted {
             Ok(greeted) => greeted,
             Err((refusal, close)) => return self.end(request, &refusal, close),

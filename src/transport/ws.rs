@@ -158,7 +158,8 @@ impl Connection {
         if format != self.wire.format {
             return Next::Close(CloseCode::ProtocolViolation);
         }
-        let answer = self.turn.take(&self.wire, bytes).await;
+        // Not a part of the task, which would keep room for it while the connection is idle.
+        let answer = Box::pin(self.turn.take(&self.wire, bytes)).await;
         let compression = answer.compression();
         let Answer { frames, end, .. } = answer;
         for out in &frames {

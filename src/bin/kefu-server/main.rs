@@ -137,6 +137,10 @@ fn pull_model(options: &ServerOptions, name: &str) -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
+    // Each connection is an open file, and the usual limit is 1,024. Without more, fewer connect.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let reserved = server::reserve(options.address())?;
     let shutdown = Shutdown::new();
     // Before the engine, which takes long: a folder that another server has should be known before.
