@@ -99,22 +99,25 @@ impl Run {
         self.ask(at, request);
     }
 
+    /// A visitor writes; an agent takes the conversation first.
+    fn say(&mut self, at: usize, n: usize) {
+        let text = self.words();
+        let to = match side(&self.devices[at].client) {
+            Side::Visitor => None,
+            Side::Agent => {
+                let Some(conversation) = self.any(n) else { return };
+                let action = v1::control::Action::Take(v1::Take {});
+                let control = Control { conversation, id: new_id(), action };
+                self.ask(at, Request::Control(control));
+                Some(conversation)
+            }
+        };
+        self.send(at, new_id(), text, to);
+    }
+
     fn step(&mut self, op: Op) {
         match op {
-            Op::Send(at, n) => {
-                let text = self.words();
-                let to = match side(&self.devices[at].client) {
-                    Side::Visitor => None,
-                    Side::Agent => {
-                        let Some(conversation) = self.any(n.into()) else { return };
-                        let action = v1::control::Action::Take(v1::Take {});
-                        let control = Control { conversation, id: new_id(), action };
-                        self.ask(at, Request::Control(control));
-                        Some(conversation)
-                    }
-                };
-                self.send(at, new_id(), text, to);
-            }
+            Op::Send(at, n) => self.say(at, n.into()),
             Op::Retry(at, n, other) => {
                 // Any device of the user may send it again: the outbox is the user's.
                 let user = self.devices[at].client.user.clone();
