@@ -268,6 +268,9 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Response, ApiE
     if let Some(door) = &state.door {
         metrics.conversations.set(door);
     }
+    if let Some(bot) = &state.bot {
+        metrics.conversations.set_bot(&bot.report());
+    }
 
     let mut body = String::new();
     text::encode(&mut body, &metrics.registry)

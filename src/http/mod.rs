@@ -52,6 +52,7 @@ pub use self::health::Readiness;
 use self::limits::Gate;
 pub use self::limits::Limits;
 use self::metrics::Metrics;
+use crate::bot::Attendant;
 use crate::operator::Operator;
 use crate::preview::Previewer;
 use crate::reload::Keeper;
@@ -71,6 +72,8 @@ pub struct AppState {
     pub previewer: Option<Arc<Previewer>>,
     /// The way to conversations; none where the server keeps none.
     pub door: Option<Arc<Door>>,
+    /// Answers in conversations; none where the server keeps none.
+    pub bot: Option<Arc<Attendant>>,
     /// Does what operators of this machine ask; none where the server keeps no store.
     pub operator: Option<Arc<Operator>>,
     /// Bounds of one request.
@@ -94,6 +97,7 @@ impl AppState {
             review: None,
             previewer: None,
             door: None,
+            bot: None,
             operator: None,
             limits,
             gate: Arc::new(Gate::new(&limits)),

@@ -47,7 +47,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("config", "flips http identity models provision review store training transport"),
     (
         "http",
-        "chat dialogue flips hub identity intent operator preview reload review shadow store \
+        "bot chat dialogue flips hub identity intent operator preview reload review shadow store \
          transport understand",
     ),
     ("logging", "config"),

@@ -30,6 +30,7 @@ pub(crate) struct Kept(Arc<EmbeddedStore>);
 /// What was put together.
 pub(crate) struct Conversations {
     pub(crate) door: Arc<Door>,
+    pub(crate) bot: Arc<Attendant>,
     first: Option<FirstStart>,
 }
 
@@ -93,10 +94,10 @@ pub(crate) async fn start(
         shutdown.clone(),
         options.door_options(),
     );
-    shutdown.spawn(bot.run(Arc::clone(&hub), shutdown.clone()));
+    shutdown.spawn(Arc::clone(&bot).run(Arc::clone(&hub), shutdown.clone()));
     shutdown.spawn(until_stopped(shutdown.clone(), Arc::clone(&hub).attend()));
     shutdown.spawn(look_around(Arc::clone(&door), options.retention_ms(), shutdown.clone()));
-    Ok(Conversations { door, first })
+    Ok(Conversations { door, bot, first })
 }
 
 async fn until_stopped(shutdown: Shutdown, task: impl Future<Output = ()>) {

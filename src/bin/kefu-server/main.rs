@@ -159,6 +159,7 @@ async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     let review = http.review.clone();
     let conversations = chat::start(options, &kept, &understander, &shutdown).await?;
     http.door = Some(Arc::clone(&conversations.door));
+    http.bot = Some(Arc::clone(&conversations.bot));
     let listener = reserved.listen()?;
     let address = listener.local_addr()?;
     http.operator = Some(Arc::new(kept.operator(options, address)?));

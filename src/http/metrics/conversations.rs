@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::raise;
+use crate::bot::Report;
 use crate::transport::Door;
 
 /// What the door and the hub count.
@@ -20,6 +21,12 @@ pub(super) struct ConversationMetrics {
     closes: Family<CloseLabels, Counter>,
     in_use: Gauge,
     gaps: Counter,
+    bot: Family<BotLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BotLabels {
+    what: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,13 +46,33 @@ struct CloseLabels {
 
 impl ConversationMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        let Self { sessions, frames, errors, closes, in_use, gaps } = self.clone();
+        let Self { sessions, frames, errors, closes, in_use, gaps, bot } = self.clone();
         registry.register("sessions", "Sessions of visitors and agents now", sessions);
         registry.register("frames", "Frames from and to clients", frames);
         registry.register("frame_errors", "Errors that clients were told", errors);
         registry.register("session_closes", "Ends of sessions", closes);
         registry.register("conversations_in_use", "Conversations in memory now", in_use);
         registry.register("log_gaps", "Messages found missing in logs", gaps);
+        registry.register("bot_events", "What the bot did in conversations", bot);
+    }
+
+    /// Takes the bot's counts over.
+    pub(super) fn set_bot(&self, report: &Report) {
+        let Report { turns, unread, fenced, hand_offs, follow_ups, deferred, .. } = *report;
+        let Report { webhooks_done, webhooks_retried, webhooks_failed, .. } = *report;
+        for (what, count) in [
+            ("turn", turns),
+            ("unread", unread),
+            ("fenced", fenced),
+            ("hand_off", hand_offs),
+            ("follow_up", follow_ups),
+            ("deferred", deferred),
+            ("webhook_done", webhooks_done),
+            ("webhook_retried", webhooks_retried),
+            ("webhook_failed", webhooks_failed),
+        ] {
+            raise(&self.bot.get_or_create(&BotLabels { what }), count);
+        }
     }
 
     /// Takes the counts over. What never happened has no line, or every code would have one.
