@@ -50,7 +50,7 @@ pub struct App {
     /// Ed25519 public keys (`x` of a JWK, base64url) for tokens signed with EdDSA.
     #[serde(default)]
     pub public_keys: Vec<String>,
-    /// Origins whose pages may connect, as [`super::origins`] reads them.
+    /// Origins whose pages may connect, `https://shop.example` or `https://*.shop.example`.
     #[serde(default)]
     pub origins: Vec<String>,
     /// Whether pages of this server itself and of loopback addresses may connect too.
