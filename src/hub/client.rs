@@ -114,9 +114,15 @@ impl Hub {
 }
 
 /// Whether a conversation is the client's business.
-pub(super) fn may_see(client: &Client, head: &Head) -> bool {
+fn may_see(client: &Client, head: &Head) -> bool {
     match client.user.side {
         Side::Visitor => head.app == client.app && head.visitor == client.user.id,
         Side::Agent => true,
     }
+}
+
+/// # Errors
+/// `NO_SUCH_CONVERSATION` for what is not the client's business, so that names tell nothing.
+pub(super) fn check_seen(client: &Client, head: &Head) -> Result<(), Refusal> {
+    if may_see(client, head) { Ok(()) } else { Err(super::load::unknown()) }
 }

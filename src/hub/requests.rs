@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kefu_proto::v1::{self, ErrorCode, Holder, Status, body::Kind, message::Content};
 
 use super::Hub;
-use super::client::{Client, may_see};
+use super::client::{Client, check_seen};
 use super::commit::conflict;
 use super::outbox::{AckOut, Out, OutBody};
 use super::slot::{AckTo, Asked, Change, Slot};
@@ -60,7 +60,7 @@ impl Hub {
             Request::Change(change) => self.rewrite(client, request, change).await?,
             Request::Pull(pull) => {
                 let (head, last_seq) = self.peek(pull.conversation).await?;
-                self.check_seen(client, &head)?;
+                check_seen(client, &head)?;
                 let page = self.page(&head, last_seq, pull, client.user.side).await?;
                 answer(Kind::Range(page));
             }
@@ -136,7 +136,7 @@ impl Hub {
         let sent = send.digest();
         self.change(slot, |change| {
             let head = change.conversation().head();
-            self.check_seen(client, head)?;
+            check_seen(client, head)?;
             let by_visitor = client.user.side == Side::Visitor;
             if !by_visitor && !send.note {
                 check_owner(client, head)?;
@@ -302,7 +302,7 @@ impl Hub {
         seq: u64,
     ) -> Result<(), Refusal> {
         let (head, last_seq) = self.peek(id).await?;
-        self.check_seen(client, &head)?;
+        check_seen(client, &head)?;
         let seq = seq.min(last_seq);
         let _alone = self.rewriting[super::stripe(id)].lock().await;
         if seq <= self.read_seq(id, &client.user).await? {
@@ -318,7 +318,7 @@ impl Hub {
 
     async fn typing(&self, client: &Client, id: ConversationId, on: bool) -> Result<(), Refusal> {
         let (head, _) = self.peek(id).await?;
-        self.check_seen(client, &head)?;
+        check_seen(client, &head)?;
         let user = client.user.user(&client.name);
         let notice = v1::TypingNotice { conversation: id.to_string(), user: Some(user), on };
         self.tell_others(client, &head, id, &Out::shared(Kind::TypingNotice(notice)));
@@ -357,13 +357,6 @@ impl Hub {
         outboxes.sort_by_key(|outbox| Arc::as_ptr(outbox).addr());
         outboxes.dedup_by(|one, other| Arc::ptr_eq(one, other));
         outboxes.iter().for_each(|outbox| outbox.push(out.clone()));
-    }
-
-    /// # Errors
-    /// `NO_SUCH_CONVERSATION` for what is not the client's business, so that names tell nothing.
-    #[expect(clippy::unused_self, reason = "reads as a question to the hub")]
-    pub(super) fn check_seen(&self, client: &Client, head: &Head) -> Result<(), Refusal> {
-        if may_see(client, head) { Ok(()) } else { Err(super::load::unknown()) }
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use kefu_proto::v1::{self, ErrorCode, User, message::Content};
 use prost::Message as _;
 
-use super::client::Client;
+use super::client::{Client, check_seen};
 use super::commit::refusal;
 use super::load::unreadable;
 use super::slot::AckTo;
@@ -32,7 +32,7 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let id = asked.conversation;
         let slot = self.conversation(id).await?;
-        self.check_seen(client, &slot.durable().0)?;
+        check_seen(client, &slot.durable().0)?;
         // Stored runs are read, changed and written: one at a time.
         let _alone = self.rewriting[stripe(id)].lock().await;
         let sender = client.user.user(&client.name);

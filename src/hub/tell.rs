@@ -131,10 +131,14 @@ pub(super) fn seen(message: &Message, side: Side) -> Message {
         Some(Content::Text(text)) if text.kind() == v1::Kind::Note => message.content = None,
         Some(Content::Text(text)) => text.thought = None,
         Some(Content::Event(event)) => match &mut event.what {
-            Some(v1::event::What::Dialogue(dialogue)) => dialogue.thought = None,
+            Some(v1::event::What::Dialogue(dialogue)) => {
+                dialogue.thought = None;
+                dialogue.event.clear();
+            }
+            Some(v1::event::What::Owner(owner)) => owner.reason.clear(),
             Some(v1::event::What::Action(action)) => action.detail.clear(),
             Some(v1::event::What::Tags(_)) => message.content = None,
-            Some(v1::event::What::Status(_) | v1::event::What::Owner(_)) | None => {}
+            Some(v1::event::What::Status(_)) | None => {}
         },
         Some(Content::Edited(_) | Content::Recalled(_)) | None => {}
     }
@@ -149,5 +153,48 @@ pub fn error(refusal: &Refusal) -> v1::Error {
         retryable: kefu_proto::ErrorInfo::of(refusal.code).is_some_and(|info| info.retryable),
         retry_after_ms: refusal.retry_after_ms,
         ..v1::Error::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kefu_proto::v1::event::What;
+
+    use super::*;
+
+    fn said(content: Content) -> Message {
+        Message { seq: 7, content: Some(content), ..Message::default() }
+    }
+
+    fn event(what: What) -> Message {
+        said(Content::Event(v1::Event { what: Some(what) }))
+    }
+
+    #[test]
+    fn a_visitor_sees_neither_notes_nor_tags_nor_what_was_thought() {
+        let text = |kind: v1::Kind| {
+            let thought = Some(v1::Thought { intent: "secret".into(), ..v1::Thought::default() });
+            let text =
+                v1::Text { text: "t".into(), kind: kind.into(), thought, ..v1::Text::default() };
+            said(Content::Text(text))
+        };
+        let owner = v1::OwnerChanged { reason: "secret".into(), ..v1::OwnerChanged::default() };
+        let dialogue =
+            v1::DialogueChanged { event: "secret".into(), ..v1::DialogueChanged::default() };
+        let action = v1::ActionChanged { detail: "secret".into(), ..v1::ActionChanged::default() };
+        let tags = v1::TagsChanged { tags: vec!["secret".into()] };
+        for (message, stays) in [
+            (text(v1::Kind::Answer), true),
+            (text(v1::Kind::Note), false),
+            (event(What::Owner(owner)), true),
+            (event(What::Dialogue(dialogue)), true),
+            (event(What::Action(action)), true),
+            (event(What::Tags(tags)), false),
+        ] {
+            assert_eq!(seen(&message, Side::Agent), message);
+            let visitors = seen(&message, Side::Visitor);
+            assert_eq!((visitors.seq, visitors.content.is_some()), (7, stays), "{message:?}");
+            assert!(!format!("{visitors:?}").contains("secret"), "{visitors:?}");
+        }
     }
 }
