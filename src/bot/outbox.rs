@@ -24,7 +24,7 @@ use crate::hub::Hub;
 use crate::hub::slot::Change;
 use crate::intent::knowledge::Lang;
 use crate::shutdown::Shutdown;
-use crate::store::{Batch, Order as Direction, Scan, StoreError, Write};
+use crate::store::{self, Batch, Order as Direction, Scan, StoreError, Write};
 
 /// How often orders are looked for whose next attempt is due.
 const TICK: Duration = Duration::from_millis(500);
@@ -108,7 +108,7 @@ impl Attendant {
             }
             let Ok(order) = serde_json::from_slice::<Order>(&value) else {
                 tracing::error!("an order for a webhook cannot be read; it is dropped");
-                hub.write(Batch::default().delete(key)).await?;
+                store::commit(&**hub.store(), Batch::default().delete(key)).await?;
                 continue;
             };
             let secret = self.apps.webhook_secret(&order.app);
@@ -156,7 +156,7 @@ impl Attendant {
                         tracing::info!(action, attempts, detail, at_ms, "a webhook is tried again");
                         let next =
                             Batch::default().delete(key).put(order.key(at_ms), order.encode());
-                        let written = hub.write(next).await;
+                        let written = store::commit(&**hub.store(), next).await;
                         return written.map_err(|error| super::webhook::unavailable(&error));
                     }
                     None => Outcome::Failed(detail),

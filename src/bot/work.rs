@@ -23,7 +23,7 @@ use crate::hub::Hub;
 use crate::hub::slot::Change;
 use crate::intent::answer::Tier;
 use crate::shutdown::Shutdown;
-use crate::store::{Batch, Order, Rows, Scan, StoreError};
+use crate::store::{self, Batch, Order, Scan, StoreError};
 
 /// How often timers are looked for.
 const TICK: Duration = Duration::from_millis(500);
@@ -103,17 +103,12 @@ impl Attendant {
 
     /// Looks at every conversation in which something is owed.
     async fn find_owed(&self, hub: &Arc<Hub>) -> Result<(), StoreError> {
-        let mut scan = Scan::prefix(&[keys::kind::WORK], Order::Ascending, PAGE);
-        loop {
-            let Rows { rows, more } = hub.store().scan(scan.clone()).await?;
-            for id in rows.iter().filter_map(|(key, _)| keys::tail(key)) {
+        for (key, _) in store::all(&**hub.store(), &[keys::kind::WORK]).await? {
+            if let Some(id) = keys::tail(&key) {
                 self.lanes.send(id).await;
             }
-            match rows.last() {
-                Some((last, _)) if more => scan.from = [last, &[0][..]].concat(),
-                _ => return Ok(()),
-            }
         }
+        Ok(())
     }
 
     /// Looks at every conversation with a timer that is due; those that nobody runs are removed.
@@ -136,7 +131,7 @@ impl Attendant {
                 Err(refusal) => tracing::warn!(conversation = %id, %refusal, "a timer waits"),
             }
         }
-        if gone.writes.is_empty() { Ok(()) } else { hub.write(gone).await }
+        if gone.writes.is_empty() { Ok(()) } else { store::commit(&**hub.store(), gone).await }
     }
 
     /// Does what a conversation is owed.

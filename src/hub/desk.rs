@@ -21,7 +21,7 @@ use crate::chat::keys::{self, kind};
 use crate::chat::party::{Party, Side, owned_by, queue, system};
 use crate::chat::refusal::Refusal;
 use crate::dialogue::queue::{Assignment, Queue, Whom};
-use crate::store::{Order, Rows, Scan, StoreError};
+use crate::store::{self, Order, Scan, StoreError};
 
 /// An agent who is not connected for so long is away: its conversations go back into the queue.
 const AWAY_AFTER_MS: u64 = 120_000;
@@ -29,8 +29,6 @@ const AWAY_AFTER_MS: u64 = 120_000;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Most waiting conversations that agents are shown at once.
 const SHOWN: usize = 100;
-/// Rows that are read at a time.
-const PAGE: usize = 1_000;
 
 /// Agents and queue.
 #[derive(Debug, Default)]
@@ -72,7 +70,7 @@ impl Hub {
     /// # Errors
     /// As the store says.
     pub async fn fill_desk(&self) -> Result<(), StoreError> {
-        for (key, _) in self.all(&[kind::QUEUE]).await? {
+        for (key, _) in store::all(&*self.store, &[kind::QUEUE]).await? {
             let since = key.len().checked_sub(24).and_then(|at| key[at..].first_chunk::<8>());
             if let (Some(id), Some(since)) = (keys::tail(&key), since) {
                 let since_ms = u64::from_be_bytes(*since);
@@ -83,26 +81,13 @@ impl Hub {
             }
         }
         let now_ms = self.now_ms();
-        for (key, _) in self.all(&[kind::OWNED]).await? {
+        for (key, _) in store::all(&*self.store, &[kind::OWNED]).await? {
             if let (Some(id), Some(agent)) = (keys::tail(&key), keys::owner(&key)) {
                 self.desk.lock().serve(&id.to_string(), agent, now_ms);
             }
         }
         self.desk.moved.notify_one();
         Ok(())
-    }
-
-    /// All rows with a prefix, page by page.
-    pub(super) async fn all(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let (mut found, mut scan) = (Vec::new(), Scan::prefix(prefix, Order::Ascending, PAGE));
-        loop {
-            let Rows { rows, more } = self.store.scan(scan.clone()).await?;
-            found.extend(rows);
-            match found.last() {
-                Some((last, _)) if more => scan.from = [last, &[0][..]].concat(),
-                _ => return Ok(found),
-            }
-        }
     }
 
     /// Conversations that `agent` owns.

@@ -10,7 +10,7 @@ use crate::chat::id::ConversationId;
 use crate::chat::keys::{self, kind};
 use crate::chat::party::{Party, Side};
 use crate::chat::refusal::Refusal;
-use crate::store::{Order, Scan};
+use crate::store::{self, Order, Scan};
 
 /// Bytes of a key's end that hold a time and a conversation.
 const MARK_BYTES: usize = 24;
@@ -78,7 +78,8 @@ impl Hub {
     /// # Errors
     /// `UNAVAILABLE` when the store fails.
     pub async fn waiting(&self) -> Result<Vec<Waits>, Refusal> {
-        let rows = self.all(&[kind::QUEUE]).await.map_err(|error| refusal(&error))?;
+        let rows =
+            store::all(&*self.store, &[kind::QUEUE]).await.map_err(|error| refusal(&error))?;
         let mut waiting: Vec<Waits> = rows.iter().filter_map(|(key, _)| waits(key)).collect();
         waiting.sort_by_key(|one| (one.since_ms, one.conversation));
         Ok(waiting)

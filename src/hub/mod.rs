@@ -40,7 +40,7 @@ use self::users::Users;
 use crate::chat::id::ConversationId;
 use crate::chat::party::Party;
 use crate::clock::Clock;
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{self, Batch, Store, StoreError};
 
 /// Locks over which conversations are spread while they are loaded or rewritten.
 const STRIPES: usize = 64;
@@ -92,7 +92,7 @@ impl Hub {
             Some(bytes) => <[u8; 8]>::try_from(bytes).map(u64::from_be_bytes).map_err(|_| {
                 StoreError::Failed("the epoch of the log is not eight bytes".to_owned())
             })?,
-            None => new_epoch(&store, random).await?,
+            None => new_epoch(&*store, random).await?,
         };
         Ok(Arc::new(Self {
             store,
@@ -144,21 +144,6 @@ impl Hub {
         ConversationId::new(self.now_ms(), random)
     }
 
-    /// Writes a batch that is no conversation's.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub async fn write(&self, batch: Batch) -> Result<(), StoreError> {
-        let (done, durable) = tokio::sync::oneshot::channel();
-        let told = move |result| {
-            // Whoever asked may have gone.
-            let _ = done.send(result);
-        };
-        self.store.commit(batch, Box::new(told))?;
-        let ended = || StoreError::Closed("the store ended before it answered".to_owned());
-        durable.await.map_err(|_| ended())?
-    }
-
     /// Lets conversations go that nobody asked for in a while. To be called now and then.
     pub fn sweep(&self) {
         let before_ms = self.now_ms().saturating_sub(IDLE_MS);
@@ -167,29 +152,23 @@ impl Hub {
     }
 }
 
-async fn new_epoch(store: &Arc<dyn Store>, random: fn(&mut [u8])) -> Result<u64, StoreError> {
+async fn new_epoch(store: &dyn Store, random: fn(&mut [u8])) -> Result<u64, StoreError> {
     let mut epoch = [0; 8];
     random(&mut epoch);
     // JavaScript counts exactly up to 2^53.
     epoch[0] = 0;
     epoch[1] &= 0x1f;
     epoch[7] |= 1;
-    let (done, durable) = tokio::sync::oneshot::channel();
-    let batch = Batch::default().absent(EPOCH_KEY).put(EPOCH_KEY, epoch);
-    store.commit(batch, Box::new(move |result| drop(done.send(result))))?;
-    durable.await.map_err(|_| StoreError::Closed("the store ended".to_owned()))??;
+    store::commit(store, Batch::default().absent(EPOCH_KEY).put(EPOCH_KEY, epoch)).await?;
     Ok(u64::from_be_bytes(epoch))
 }
 
-/// Lets the next start make another epoch of the log. Blocks.
+/// Lets the next start make another epoch of the log.
 ///
 /// # Errors
 /// As the store says.
-pub fn forget_epoch(store: &dyn Store) -> Result<(), StoreError> {
-    let (done, durable) = std::sync::mpsc::channel();
-    let told = Box::new(move |result| drop(done.send(result)));
-    store.commit(Batch::default().delete(EPOCH_KEY), told)?;
-    durable.recv().map_err(|_| StoreError::Closed("the store ended".to_owned()))?
+pub async fn forget_epoch(store: &dyn Store) -> Result<(), StoreError> {
+    store::commit(store, Batch::default().delete(EPOCH_KEY)).await
 }
 
 /// Which of the striped locks belongs to a conversation.

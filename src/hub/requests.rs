@@ -7,7 +7,7 @@ use kefu_proto::v1::{self, ErrorCode, Holder, Status, body::Kind, message::Conte
 
 use super::Hub;
 use super::client::{Client, check_seen};
-use super::commit::conflict;
+use super::commit::{conflict, refusal};
 use super::outbox::{AckOut, Out, OutBody};
 use super::slot::{AckTo, Asked, Change, Slot};
 use crate::chat::conversation::{Actor, Draft};
@@ -17,7 +17,7 @@ use crate::chat::party::{Party, Side, status};
 use crate::chat::record::Head;
 use crate::chat::refusal::Refusal;
 use crate::chat::request::{Request, Send, digest};
-use crate::store::{Batch, StoreError};
+use crate::store::{self, Batch};
 
 /// A visitor's message, for the bot.
 #[derive(Debug, Clone, Copy)]
@@ -309,7 +309,7 @@ impl Hub {
             return Ok(());
         }
         let batch = Batch::default().put(keys::read(id, &client.user), seq.to_be_bytes());
-        self.write(batch).await.map_err(|error: StoreError| super::commit::refusal(&error))?;
+        store::commit(&*self.store, batch).await.map_err(|error| refusal(&error))?;
         let user = client.user.user(&client.name);
         let state = v1::ReadState { conversation: id.to_string(), user: Some(user), seq };
         self.tell_others(client, &head, id, &Out::shared(Kind::ReadState(state)));

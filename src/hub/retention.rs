@@ -14,7 +14,7 @@ use crate::chat::id::ConversationId;
 use crate::chat::keys::{self, kind};
 use crate::chat::record::Run;
 use crate::chat::refusal::Refusal;
-use crate::store::{Order, Scan, Write};
+use crate::store::{self, Order, Scan, Write};
 use kefu_proto::v1::Status;
 
 /// The shortest age: a day more than ids are remembered.
@@ -107,7 +107,9 @@ impl Hub {
         }
         writes.extend(self.unsign(id, &head, first_seq).await?);
         if empty {
-            let reads = self.all(&keys::reads(id)).await.map_err(|error| refusal(&error))?;
+            let reads = store::all(&*self.store, &keys::reads(id))
+                .await
+                .map_err(|error| refusal(&error))?;
             writes.extend(reads.into_iter().map(|(key, _)| Write::Delete(key)));
         }
         let slot = self.conversation(id).await?;

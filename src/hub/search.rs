@@ -15,7 +15,7 @@ use crate::chat::party::{Party, Side};
 use crate::chat::record::Head;
 use crate::chat::refusal::Refusal;
 use crate::chat::search::{Hit, PAGE, Query, says, signature, words};
-use crate::store::{Order, Scan, Write};
+use crate::store::{self, Order, Scan, Write};
 
 /// Marks that one call looks at.
 const MARKS: usize = 256;
@@ -258,7 +258,8 @@ impl Hub {
         first_seq: u64,
     ) -> Result<Vec<Write>, Refusal> {
         let mut writes = Vec::new();
-        let pages = self.all(&keys::pages(id)).await.map_err(|error| refusal(&error))?;
+        let pages =
+            store::all(&*self.store, &keys::pages(id)).await.map_err(|error| refusal(&error))?;
         for (key, at_ms) in pages {
             let begins = key.last_chunk::<8>().copied().map(u64::from_be_bytes);
             let (Some(begins), Some(at_ms)) = (begins, number(&at_ms)) else { continue };

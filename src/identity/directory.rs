@@ -3,14 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use super::error::IdentityError;
 use super::records::{Agent, ApiKey, App, Record};
-use crate::store::{Batch, Order, Scan, Store, StoreError};
-
-/// Rows a scan.
-const PAGE: usize = 1_000;
+use crate::store::{self, Store};
 
 /// A record, and the bytes that the next change expects in the store.
 #[derive(Debug)]
@@ -60,30 +55,12 @@ impl Directory {
 async fn table<T: Record>(store: &dyn Store) -> Result<Table<T>, IdentityError> {
     let prefix = T::key("");
     let mut table = Table::new();
-    for (key, bytes) in rows(store, &prefix).await? {
+    for (key, bytes) in store::all(store, &prefix).await? {
         let id = std::str::from_utf8(&key[prefix.len()..]);
         let id = id.map_err(|_| IdentityError::Damaged(T::NAME))?.to_owned();
         table.insert(id, Stored { record: Arc::new(T::decode(&bytes)?), bytes });
     }
     Ok(table)
-}
-
-/// All rows whose keys begin with `prefix`.
-pub(super) async fn rows(
-    store: &dyn Store,
-    prefix: &[u8],
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, IdentityError> {
-    let mut all = Vec::new();
-    let mut scan = Scan::prefix(prefix, Order::Ascending, PAGE);
-    loop {
-        let page = store.scan(scan.clone()).await?;
-        all.extend(page.rows);
-        match all.last() {
-            // The next key there can be.
-            Some((last, _)) if page.more => scan.from = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(all),
-        }
-    }
 }
 
 /// The record with this id and its bytes, from the store itself.
@@ -93,12 +70,4 @@ pub(super) async fn read<T: Record>(
 ) -> Result<Option<(T, Vec<u8>)>, IdentityError> {
     let Some(bytes) = store.get(T::key(id)).await? else { return Ok(None) };
     Ok(Some((T::decode(&bytes)?, bytes)))
-}
-
-/// Commits, and waits until it is durable.
-pub(super) async fn commit(store: &dyn Store, batch: Batch) -> Result<(), IdentityError> {
-    let (tell, told) = oneshot::channel();
-    store.commit(batch, Box::new(move |done| drop(tell.send(done))))?;
-    let gone = |_| StoreError::Failed("it ended while it wrote".to_owned());
-    Ok(told.await.map_err(gone)??)
 }

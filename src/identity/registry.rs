@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::attempts::Attempts;
-use super::directory::{Directory, commit, read};
+use super::directory::{Directory, read};
 use super::error::IdentityError;
 use super::origins::{self, Source};
 use super::passwords::Passwords;
@@ -19,7 +19,7 @@ use super::secrets::Secret;
 use super::start::{FirstStart, SERVER, first_start};
 use super::tokens::{AnonymousToken, Desk, Visitor};
 use super::{Principal, keys};
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{self, Batch, Store, StoreError};
 
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -215,12 +215,13 @@ impl Identity {
     ) -> Result<T, IdentityError> {
         let _turn = self.changing.lock().await;
         let (batch, result) = plan(&self.directory.load())?;
-        let done = commit(&*self.store, batch).await;
+        let done = store::commit(&*self.store, batch).await;
         // After a conflict somebody else has changed it; after a failure it is not known.
-        if !matches!(done, Err(IdentityError::Store(StoreError::Busy))) {
+        if done != Err(StoreError::Busy) {
             self.refresh().await?;
         }
-        done.map(|()| result)
+        done?;
+        Ok(result)
     }
 
     async fn refresh(&self) -> Result<(), IdentityError> {

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::directory::{commit, read, rows};
+use super::directory::read;
 use super::error::IdentityError;
 use super::records::{AgentSession, Record as _};
 use super::registry::{Identity, Settings};
 use super::secrets::{Fingerprint, Secret};
 use super::{Principal, manage};
-use crate::store::Batch;
+use crate::store::{self, Batch};
 
 const TOKEN_PREFIX: &str = "kfs_";
 /// A session in use is written again at most this often.
@@ -63,7 +63,7 @@ impl Identity {
         };
         session.expires_ms = session.extended(&self.settings, now_ms);
         let key = AgentSession::key(Fingerprint::of(token.reveal()).as_str());
-        commit(&*self.store, Batch::default().put(key, session.encode())).await?;
+        store::commit(&*self.store, Batch::default().put(key, session.encode())).await?;
         Ok(SignedIn { token, agent: (&*agent).into(), expires_ms: session.expires_ms })
     }
 
@@ -91,7 +91,7 @@ impl Identity {
             let key = AgentSession::key(id.as_str());
             // Only if it is still there: signing out at the same time wins.
             let batch = Batch::default().equals(key.clone(), bytes).put(key, session.encode());
-            if let Err(error) = commit(&*self.store, batch).await {
+            if let Err(error) = store::commit(&*self.store, batch).await {
                 tracing::debug!(%error, "a session was not extended; its next use does it");
             }
         }
@@ -104,7 +104,8 @@ impl Identity {
     /// When the store fails.
     pub async fn logout(&self, token: &str) -> Result<(), IdentityError> {
         let Some(id) = session_id(token) else { return Ok(()) };
-        commit(&*self.store, Batch::default().delete(AgentSession::key(id.as_str()))).await
+        Ok(store::commit(&*self.store, Batch::default().delete(AgentSession::key(id.as_str())))
+            .await?)
     }
 
     /// An agent sets a new password of their own. All their sessions end.
@@ -134,12 +135,12 @@ impl Identity {
     /// # Errors
     /// When the store fails.
     pub async fn forget_sessions(&self, now_ms: u64) -> Result<usize, IdentityError> {
-        let mut over = rows(&*self.store, &AgentSession::key("")).await?;
+        let mut over = store::all(&*self.store, &AgentSession::key("")).await?;
         let ended = |session: AgentSession| session.expires_ms <= now_ms;
         over.retain(|(_, bytes)| AgentSession::decode(bytes).map_or(true, ended));
         for some in over.chunks(FORGET_AT_ONCE) {
             let delete = |batch: Batch, row: &(Vec<u8>, Vec<u8>)| batch.delete(row.0.clone());
-            commit(&*self.store, some.iter().fold(Batch::default(), delete)).await?;
+            store::commit(&*self.store, some.iter().fold(Batch::default(), delete)).await?;
         }
         Ok(over.len())
     }

@@ -1,12 +1,11 @@
 //! The first start: makes all secrets, so that no server ever runs with a known one.
 
-use super::directory::commit;
 use super::error::IdentityError;
 use super::keys;
 use super::passwords::Passwords;
 use super::records::{Agent, App, AppRates, Login, Reception, Record as _, Role, Server};
 use super::secrets::{Secret, random_id};
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{self, Batch, Store, StoreError};
 
 /// The app that is there from the beginning; the bundled pages use it.
 pub const DEFAULT_APP: &str = "default";
@@ -71,10 +70,10 @@ pub(super) async fn first_start(
         .put(Agent::key(&admin.id), admin.encode())
         .put(Login::key(&admin.login), Login { agent: admin.id.clone() }.encode())
         .put(super::ApiKey::key(&key.id), key.encode());
-    match commit(store, batch).await {
+    match store::commit(store, batch).await {
         Ok(()) => {}
-        Err(IdentityError::Store(StoreError::Conflict)) => return Ok(None),
-        Err(error) => return Err(error),
+        Err(StoreError::Conflict) => return Ok(None),
+        Err(error) => return Err(error.into()),
     }
     let (app, app_secret) = (app.id, app.secret);
     Ok(Some(FirstStart { app, app_secret, admin_login: admin.login, admin_password, api_key }))

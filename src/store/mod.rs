@@ -4,6 +4,7 @@
 //! store and a cluster. Callers build keys and values; what they mean is not known here. Every
 //! adapter passes the suite in `contract.rs`.
 
+mod ask;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
@@ -14,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::future::BoxFuture;
 
+pub use ask::{all, commit};
 pub use memory::MemoryStore;
 
 /// Longest key, in bytes.

@@ -116,6 +116,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
             "review/writer.rs",
             "server.rs",
             "shutdown.rs",
+            "store/ask.rs",
             "transport/",
             "bin/",
         ],

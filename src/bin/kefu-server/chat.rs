@@ -35,7 +35,7 @@ pub(crate) struct Conversations {
 }
 
 /// Opens the store, and says what was lost since the last stop.
-pub(crate) fn open_store(options: &ServerOptions) -> anyhow::Result<Kept> {
+pub(crate) async fn open_store(options: &ServerOptions) -> anyhow::Result<Kept> {
     let (store, report) = EmbeddedStore::open(&options.store_dir, options.store_options())?;
     if let Some(loss) = &report.lost {
         tracing::error!(
@@ -43,7 +43,7 @@ pub(crate) fn open_store(options: &ServerOptions) -> anyhow::Result<Kept> {
             "the store lost what it had acknowledged; restore a backup, or go on"
         );
         // Clients have seen more than there is: their cursors must not count on from there.
-        hub::forget_epoch(&store)?;
+        hub::forget_epoch(&store).await?;
     }
     for path in &report.set_aside {
         tracing::error!(path = %path.display(), "a damaged file of the store was set aside");

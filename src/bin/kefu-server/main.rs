@@ -144,7 +144,7 @@ async fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     let reserved = server::reserve(options.address())?;
     let shutdown = Shutdown::new();
     // Before the engine, which takes long: a folder that another server has should be known before.
-    let kept = chat::open_store(options)?;
+    let kept = chat::open_store(options).await?;
     let desk = options.review_options().map(|review| Desk::start(review, clock::system()));
     let desk = desk.transpose()?;
     // Before the engine: until then a signal just ends the process, as it should.

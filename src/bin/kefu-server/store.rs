@@ -52,7 +52,7 @@ pub(crate) fn restore(options: &ServerOptions, folder: &Path) -> anyhow::Result<
     let Manifest { rows, bytes, .. } = embedded::restore(folder, &options.store_dir)?;
     let (store, _) = EmbeddedStore::open(&options.store_dir, options.store_options())?;
     // Clients may have seen more than the backup holds: their cursors count another log.
-    hub::forget_epoch(&store)?;
+    runtime()?.block_on(hub::forget_epoch(&store))?;
     store.close();
     say(&format!("{}: {rows} rows, {bytes} bytes, restored", options.store_dir.display()))
 }
@@ -86,8 +86,7 @@ pub(crate) fn check(options: &ServerOptions) -> anyhow::Result<()> {
 pub(crate) fn password(options: &ServerOptions, login: &str) -> anyhow::Result<()> {
     let store = Arc::new(open(options)?);
     let shared: Arc<dyn Store> = Arc::<EmbeddedStore>::clone(&store);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let made = runtime.block_on(async {
+    let made = runtime()?.block_on(async {
         let settings = options.identity_settings();
         let (identity, _) = Identity::open(shared, settings, clock::now_ms()).await?;
         let agents = identity.manage_as_operator().agents();
@@ -104,4 +103,8 @@ pub(crate) fn password(options: &ServerOptions, login: &str) -> anyhow::Result<(
 
 fn say(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, mpsc};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -122,24 +122,16 @@ impl Apps for OneApp {
     }
 }
 
-/// Commits on a thread of its own, as the real one does, until it is cut off.
+/// Keeps rows that outlive it, until it is cut off.
 #[derive(Debug)]
 pub(super) struct Behind {
     rows: Arc<MemoryStore>,
-    batches: mpsc::Sender<(Batch, Done)>,
     pub(super) cut: AtomicBool,
 }
 
 impl Behind {
     pub(super) fn new(rows: Arc<MemoryStore>) -> Arc<Self> {
-        let (batches, taken) = mpsc::channel::<(Batch, Done)>();
-        let store = Arc::clone(&rows);
-        std::thread::spawn(move || {
-            for (batch, done) in taken {
-                store.commit(batch, done).unwrap();
-            }
-        });
-        Arc::new(Self { rows, batches, cut: AtomicBool::new(false) })
+        Arc::new(Self { rows, cut: AtomicBool::new(false) })
     }
 }
 
@@ -156,8 +148,7 @@ impl Store for Behind {
         if self.cut.load(Ordering::SeqCst) {
             return Err(StoreError::Closed("it was cut off".to_owned()));
         }
-        let closed = |_| StoreError::Closed("its thread ended".to_owned());
-        self.batches.send((batch, done)).map_err(closed)
+        self.rows.commit(batch, done)
     }
 
     fn close(&self) {}

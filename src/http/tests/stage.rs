@@ -3,12 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
-use futures_util::future::BoxFuture;
 use kefu_proto::v1::{Holder, Owner};
 use serde_json::{Value, json};
 
@@ -24,7 +22,7 @@ use crate::hub::slot::Change;
 use crate::hub::{Bot, Client, Heard, Hub};
 use crate::identity::{self, AppSettings, FirstStart, Identity};
 use crate::shutdown::Shutdown;
-use crate::store::{Batch, Done, MemoryStore, Rows, Scan, Store, StoreError};
+use crate::store::{MemoryStore, Store};
 use crate::transport::{Door, DoorOptions};
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -47,47 +45,6 @@ impl Bot for Silent {
     fn queued(&self, _: &mut Change<'_>, _: usize, _: Option<u64>) {}
 }
 
-/// The store in memory, told on a thread of its own as the port wants: whoever commits may hold the
-/// lock that the telling takes.
-#[derive(Debug)]
-struct ThreadedStore {
-    inner: Arc<MemoryStore>,
-    batches: mpsc::Sender<(Batch, Done)>,
-}
-
-impl ThreadedStore {
-    fn open() -> Self {
-        let (batches, accepted) = mpsc::channel::<(Batch, Done)>();
-        let inner = Arc::new(MemoryStore::default());
-        let store = Arc::clone(&inner);
-        std::thread::spawn(move || {
-            for (batch, done) in accepted {
-                store.commit(batch, done).expect("memory takes every batch");
-            }
-        });
-        Self { inner, batches }
-    }
-}
-
-impl Store for ThreadedStore {
-    fn get(&self, key: Vec<u8>) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
-        self.inner.get(key)
-    }
-
-    fn scan(&self, scan: Scan) -> BoxFuture<'_, Result<Rows, StoreError>> {
-        self.inner.scan(scan)
-    }
-
-    fn commit(&self, batch: Batch, done: Done) -> Result<(), StoreError> {
-        let gone = |_| StoreError::Closed("its thread ended".to_owned());
-        self.batches.send((batch, done)).map_err(gone)
-    }
-
-    fn close(&self) {
-        self.inner.close();
-    }
-}
-
 /// The server.
 pub(super) struct Stage {
     pub(super) router: axum::Router,
@@ -102,7 +59,7 @@ impl Stage {
     }
 
     pub(super) async fn with_key(key: Option<KeyDigest>) -> Self {
-        let store: Arc<dyn Store> = Arc::new(ThreadedStore::open());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         // Every look at the clock takes a millisecond.
         let ticks = AtomicU64::new(NOW_MS);
         let clock: Clock = Arc::new(move || ticks.fetch_add(1, Ordering::Relaxed));
